@@ -1,0 +1,88 @@
+"""Function `progress`: a learner enrols, opens and completes lessons, and reads how far they are.
+
+Every route is one RPC; the rules are in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared.http import target
+from shared.models import Body, LessonState, Uncomplete
+from shared.routing import Event, Function, Route
+
+
+def _completion(user: str | None, lesson: object, course: object, time: object) -> Event:
+    facts = {"user": user, "lesson": lesson, "course": course, "time": time}
+    return Event("completion", facts)
+
+
+def completed_lesson(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator[Event]:
+    """The completion, unless it was there before."""
+    progress = answer["progress"]
+    new = answer["changed"] and progress["is_completed"]
+    if isinstance(body, LessonState):
+        # A report can change a completed row too, but only one that completes it stamps both times.
+        new = new and body.status == "completed"
+        new = new and progress["completed_at"] == progress["last_accessed"]
+    if new:
+        yield _completion(
+            user, progress["lesson_id"], progress["course_id"], progress["completed_at"]
+        )
+
+
+def completed_module(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator[Event]:
+    """One completion per lesson that the call completed."""
+    enrollment = answer["enrollment"]
+    for lesson in answer["completed_lesson_ids"]:
+        yield _completion(user, lesson, enrollment["course_id"], enrollment["last_accessed_at"])
+
+
+ROUTES = (
+    Route("POST", "courses/{course}/enroll", "enroll", "Enrol in an open course"),
+    Route("POST", "lessons/{lesson}/start", "start_lesson", "Open a lesson"),
+    Route(
+        "POST",
+        "lessons/{lesson}/complete",
+        "complete_lesson",
+        "Mark a lesson complete",
+        report=completed_lesson,
+    ),
+    Route(
+        "POST",
+        "lessons/{lesson}/uncomplete",
+        "uncomplete_lesson",
+        "Take a completion back",
+        body=Uncomplete,
+    ),
+    Route(
+        "PUT",
+        "lessons/{lesson}",
+        "put_lesson_progress",
+        "Report the state that a client holds",
+        body=LessonState,
+        report=completed_lesson,
+    ),
+    Route("GET", "lessons/{lesson}", "get_lesson_progress", "One lesson's progress"),
+    Route("POST", "modules/{module}/start", "start_module", "Open a module's first open lesson"),
+    Route(
+        "POST",
+        "modules/{module}/complete",
+        "complete_module",
+        "Complete every lesson of a module that may be",
+        report=completed_module,
+    ),
+    Route("GET", "courses/{course}", "get_course_progress", "Progress in a course"),
+    Route("GET", "courses/{course}/summary", "get_course_summary", "A course's totals"),
+    Route(
+        "GET",
+        "courses/{course}/modules/{module}",
+        "get_module_progress",
+        "Progress in one module",
+    ),
+    Route("GET", "courses/{course}/next", "get_next_lesson", "Where to go on"),
+)
+
+FUNCTION = Function("progress", ROUTES)
+progress = target("progress", FUNCTION)

@@ -1,0 +1,563 @@
+"""The typed client for servers that call the functions on a learner's or an admin's behalf.
+
+`WaymarkClient` and `AsyncWaymarkClient` have the same methods, written once: each describes its
+call, and the client it is called on sends it. The functions themselves never import this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Self,
+    TypedDict,
+    TypeVar,
+    overload,
+)
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+Id = str | UUID
+Status = Literal["not_started", "in_progress", "completed"]
+P = ParamSpec("P")
+T = TypeVar("T")
+H = TypeVar("H", httpx.Client, httpx.AsyncClient)
+
+
+class Progress(TypedDict):
+    """One learner's row for one lesson; a lesson never opened has status not_started."""
+
+    lesson_id: str
+    module_id: str
+    course_id: int
+    status: Status
+    is_completed: bool
+    progress: float
+    started_at: str | None
+    last_accessed: str | None
+    completed_at: str | None
+    view_time_seconds: int
+    position_seconds: int | None
+    attempts: int
+    best_score: float | None
+
+
+class Enrollment(TypedDict):
+    """One learner in one course."""
+
+    id: str
+    course_id: int
+    status: str
+    cycle: int
+    enrolled_at: str
+    expires_at: str | None
+    completed_lessons: int
+    total_lessons: int
+    progress_percent: float
+    completed_at: str | None
+    last_accessed_at: str | None
+    current_module_id: str | None
+    current_lesson_id: str | None
+    current_section: str | None
+    view_time_seconds: int
+
+
+class Enrolled(TypedDict):
+    """Answer of `enroll`."""
+
+    enrollment: Enrollment
+    changed: bool
+
+
+class Started(TypedDict):
+    """Answer of `start_lesson`."""
+
+    progress: Progress
+    enrollment: Enrollment
+    changed: bool
+
+
+class Completed(TypedDict):
+    """Answer of `complete_lesson` and `put_lesson`."""
+
+    progress: Progress
+    enrollment: Enrollment
+    next_lesson_id: str | None
+    certificate: dict[str, Any] | None
+    changed: bool
+
+
+class Reopened(TypedDict):
+    """Answer of `uncomplete_lesson`."""
+
+    progress: Progress
+    enrollment: Enrollment
+    next_lesson_id: str | None
+    changed: bool
+
+
+class OpenLesson(TypedDict):
+    """A lesson that completing a module could not complete, and why."""
+
+    lesson_id: str
+    title: str
+    code: str
+    message: str
+    details: Any
+
+
+class ModuleStarted(TypedDict):
+    """Answer of `start_module`."""
+
+    module: dict[str, Any]
+    progress: Progress
+    enrollment: Enrollment
+    changed: bool
+
+
+class ModuleCompleted(TypedDict):
+    """Answer of `complete_module`."""
+
+    module: dict[str, Any]
+    enrollment: Enrollment
+    completed_lesson_ids: list[str]
+    open: list[OpenLesson]
+    next_lesson_id: str | None
+    certificate: dict[str, Any] | None
+    changed: bool
+
+
+class Tally(TypedDict):
+    """How many there are, and how many of them are done."""
+
+    total: int
+    completed: int
+
+
+class CourseProgress(TypedDict):
+    """Answer of `course`."""
+
+    enrollment_id: str
+    course_id: int
+    total: int
+    completed: int
+    percent: float
+    completed_lesson_ids: list[str]
+    optional: Tally
+    lessons: list[dict[str, Any]]
+    modules: list[dict[str, Any]]
+
+
+class CourseSummary(TypedDict):
+    """Answer of `summary`."""
+
+    enrollment_id: str
+    course_id: int
+    status: str
+    total: int
+    completed: int
+    in_progress: int
+    not_started: int
+    percent: float
+    current_module_id: str | None
+    current_lesson_id: str | None
+    current_section: str | None
+    last_accessed_at: str | None
+    view_time_seconds: int
+    enrolled_at: str
+    completed_at: str | None
+    cycle: int
+
+
+class ModuleProgress(TypedDict):
+    """Answer of `module`."""
+
+    module_id: str
+    course_id: int
+    status: Status
+    total: int
+    completed: int
+    percent: float
+    completed_lesson_ids: list[str]
+    lessons: list[dict[str, Any]]
+    started_at: str | None
+    completed_at: str | None
+
+
+class NextLesson(TypedDict):
+    """Answer of `next_lesson`."""
+
+    lesson_id: str | None
+    module_id: str | None
+    review: bool
+    locked: dict[str, Any] | None
+
+
+class Slice(TypedDict):
+    """Answer of `recalculate_course` and `recalculate_all`; a cursor means that there is more."""
+
+    checked: int
+    changed: int
+    cursor: str | None
+
+
+class Recalculated(Slice):
+    """Answer of `recalculate`."""
+
+    enrollment_id: str
+    old_percent: float
+    progress_percent: float
+    completed_at: str | None
+
+
+class WaymarkError(Exception):
+    """A refusal. Branch on `code` (docs/reference/errors.md), never on the message.
+
+    `status` is 0 and `code` "unreachable" when no answer came at all.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        status: int,
+        details: Any = None,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.details = details
+        self.hint = hint
+        self.retry_after = retry_after
+        self.request_id = request_id
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """A request still to be sent; T is what its answer holds."""
+
+    method: str
+    path: str
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+class endpoint(Generic[P, T]):
+    """Turns a method that describes a call into one that sends it, awaited on the async client."""
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Call[T]]) -> None:
+        self._describe = describe
+        self.__doc__ = describe.__doc__
+
+    @overload
+    def __get__(self, client: WaymarkClient, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: AsyncWaymarkClient, owner: type) -> Callable[P, Awaitable[T]]: ...
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    def __get__(self, client: _Base[Any] | None, owner: type) -> Any:
+        if client is None:
+            return self
+
+        def send(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return client.send(self._describe(client, *args, **kwargs))
+
+        send.__doc__ = self.__doc__
+        return send
+
+
+class _Base(Generic[H]):
+    """Everything but the sending."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        apikey: str | None = None,
+        timeout: float = 15.0,
+        retries: int = 0,
+        http: H | None = None,
+    ) -> None:
+        """`url` is the functions' base, such as https://<project>/functions/v1.
+
+        `token` is the JWT of the learner or admin to act for. A call that meets 503 is sent again
+        up to `retries` times, after the seconds in its Retry-After: all calls may be repeated.
+        `http` is a client of the caller's own to send with (proxies, certificates).
+        """
+        self._url = url.rstrip("/")
+        self._headers = {"Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        if apikey is not None:
+            self._headers["apikey"] = apikey
+        self._timeout = timeout
+        self._retries = retries
+        self._http: H = http if http is not None else self._connect()
+
+    def acting_as(self, token: str) -> Self:
+        """A client for another user on the same connections."""
+        return type(self)(
+            self._url,
+            token,
+            apikey=self._headers.get("apikey"),
+            timeout=self._timeout,
+            retries=self._retries,
+            http=self._http,
+        )
+
+    def _connect(self) -> H:
+        raise NotImplementedError
+
+    def send(self, call: Call[Any]) -> Any:
+        """Send what a method described."""
+        raise NotImplementedError
+
+    def _request(self, call: Call[Any]) -> dict[str, Any]:
+        given = {name: _plain(value) for name, value in call.body.items() if value is not None}
+        request: dict[str, Any] = {
+            "method": call.method,
+            "url": f"{self._url}/{call.path}",
+            "headers": self._headers,
+            "timeout": self._timeout,
+        }
+        if call.method != "GET":
+            request["json"] = given
+        return request
+
+    def _pause(self, error: WaymarkError, attempt: int) -> float | None:
+        """Seconds until the next try, or None when there is none."""
+        if error.status != 503 or attempt >= self._retries:
+            return None
+        wait = error.retry_after if error.retry_after is not None else 2.0**attempt
+        return wait + random.uniform(0, 0.25)
+
+    @endpoint
+    def enroll(self, course: int) -> Call[Enrolled]:
+        """Enrol in an open course; again gives the same enrolment."""
+        return Call("POST", _path("progress/courses/{}/enroll", course))
+
+    @endpoint
+    def start_lesson(self, lesson: Id) -> Call[Started]:
+        """Open a lesson."""
+        return Call("POST", _path("progress/lessons/{}/start", lesson))
+
+    @endpoint
+    def complete_lesson(self, lesson: Id) -> Call[Completed]:
+        """Mark a lesson complete; again gives the same row."""
+        return Call("POST", _path("progress/lessons/{}/complete", lesson))
+
+    @endpoint
+    def uncomplete_lesson(self, lesson: Id, reason: str | None = None) -> Call[Reopened]:
+        """Take a completion back; the reason is kept in the audit log."""
+        return Call("POST", _path("progress/lessons/{}/uncomplete", lesson), {"reason": reason})
+
+    @endpoint
+    def put_lesson(
+        self,
+        lesson: Id,
+        *,
+        status: Status | None = None,
+        position_seconds: int | None = None,
+        last_accessed: datetime | str | None = None,
+        progress: float | None = None,
+    ) -> Call[Completed]:
+        """Report the state that a client holds; nothing is ever lowered."""
+        return Call(
+            "PUT",
+            _path("progress/lessons/{}", lesson),
+            {
+                "status": status,
+                "position_seconds": position_seconds,
+                "last_accessed": last_accessed,
+                "progress": progress,
+            },
+        )
+
+    @endpoint
+    def lesson(self, lesson: Id) -> Call[Progress]:
+        """One lesson's progress."""
+        return Call("GET", _path("progress/lessons/{}", lesson))
+
+    @endpoint
+    def start_module(self, module: Id) -> Call[ModuleStarted]:
+        """Open a module's first open lesson."""
+        return Call("POST", _path("progress/modules/{}/start", module))
+
+    @endpoint
+    def complete_module(self, module: Id) -> Call[ModuleCompleted]:
+        """Complete every lesson of a module whose rule allows; the answer names what stays open."""
+        return Call("POST", _path("progress/modules/{}/complete", module))
+
+    @endpoint
+    def course(self, course: int) -> Call[CourseProgress | None]:
+        """Progress in a course, or None when not enrolled."""
+        return Call("GET", _path("progress/courses/{}", course))
+
+    @endpoint
+    def summary(self, course: int) -> Call[CourseSummary | None]:
+        """A course's totals, or None when not enrolled."""
+        return Call("GET", _path("progress/courses/{}/summary", course))
+
+    @endpoint
+    def module(self, course: int, module: Id) -> Call[ModuleProgress | None]:
+        """Progress in one module, or None when not enrolled."""
+        return Call("GET", _path("progress/courses/{}/modules/{}", course, module))
+
+    @endpoint
+    def next_lesson(self, course: int) -> Call[NextLesson | None]:
+        """Where to go on, or None when there is nothing."""
+        return Call("GET", _path("progress/courses/{}/next", course))
+
+    @endpoint
+    def recalculate(self, enrollment: Id, *, dry_run: bool = False) -> Call[Recalculated]:
+        """Count one enrolment again."""
+        return Call("POST", "recalculate", {"enrollment_id": enrollment, "dry_run": dry_run})
+
+    @endpoint
+    def recalculate_course(
+        self,
+        course: int,
+        *,
+        dry_run: bool = False,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Call[Slice]:
+        """Count a slice of a course's enrolments again (admins)."""
+        return Call("POST", "recalculate", {"course_id": course, **_slice(dry_run, cursor, limit)})
+
+    @endpoint
+    def recalculate_all(
+        self, *, dry_run: bool = False, cursor: str | None = None, limit: int | None = None
+    ) -> Call[Slice]:
+        """Count a slice of all enrolments again (admins)."""
+        return Call("POST", "recalculate", {"all": True, **_slice(dry_run, cursor, limit)})
+
+
+class WaymarkClient(_Base[httpx.Client]):
+    """Calls that block. Close it, or use it in a `with` block; `acting_as` serves further users."""
+
+    def _connect(self) -> httpx.Client:
+        return httpx.Client()
+
+    def send(self, call: Call[T]) -> T:
+        """Send what a method described. Raises WaymarkError."""
+        attempt = 0
+        while True:
+            try:
+                answer: T = _decode(self._http.request(**self._request(call)))
+                return answer
+            except httpx.HTTPError as error:
+                raise _unreachable(error) from error
+            except WaymarkError as error:
+                pause = self._pause(error, attempt)
+                if pause is None:
+                    raise
+            time.sleep(pause)
+            attempt += 1
+
+    def close(self) -> None:
+        """Close the connections (of all clients made by `acting_as`, too)."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncWaymarkClient(_Base[httpx.AsyncClient]):
+    """The same calls, awaited. Close it, or use it in an `async with` block."""
+
+    def _connect(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient()
+
+    async def send(self, call: Call[T]) -> T:
+        """Send what a method described. Raises WaymarkError."""
+        attempt = 0
+        while True:
+            try:
+                answer: T = _decode(await self._http.request(**self._request(call)))
+                return answer
+            except httpx.HTTPError as error:
+                raise _unreachable(error) from error
+            except WaymarkError as error:
+                pause = self._pause(error, attempt)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    async def close(self) -> None:
+        """Close the connections (of all clients made by `acting_as`, too)."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _path(pattern: str, *ids: object) -> str:
+    return pattern.format(*(quote(str(part), safe="") for part in ids))
+
+
+def _slice(dry_run: bool, cursor: str | None, limit: int | None) -> dict[str, Any]:
+    return {"dry_run": dry_run, "cursor": cursor, "limit": limit}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("last_accessed needs a time zone")
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _unreachable(error: httpx.HTTPError) -> WaymarkError:
+    return WaymarkError("unreachable", f"no answer: {type(error).__name__}", status=0)
+
+
+def _decode(response: httpx.Response) -> Any:
+    """The answer's value. Raises WaymarkError for a refusal and for what is no answer of ours."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+        if response.is_success:
+            raise WaymarkError(
+                "bad_answer", "the answer is not JSON", status=response.status_code
+            ) from None
+    if response.is_success:
+        return body
+    fields: dict[str, Any] = body if isinstance(body, dict) else {}
+    raise WaymarkError(
+        str(fields.get("code") or "unknown"),
+        str(fields.get("message") or f"HTTP {response.status_code}"),
+        status=response.status_code,
+        details=fields.get("details"),
+        hint=fields.get("hint"),
+        retry_after=_seconds(response.headers.get("Retry-After")),
+        request_id=response.headers.get("X-Request-Id"),
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isdecimal() else None

@@ -1,0 +1,165 @@
+"""The one way to the database: an RPC posted to PostgREST with the caller's own token.
+
+The answer passes on as bytes. Errors of PostgreSQL and PostgREST become our own codes here; what is
+ours already passes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import aiohttp
+from pydantic_core import from_json, to_json
+from yarl import URL
+
+from shared import pool
+from shared.errors import CODES, Problem
+from shared.settings import Settings
+
+_log = logging.getLogger("waymark")
+
+# Chosen among SQLSTATEs and PostgREST's codes, the first prefix that fits.
+_TRANSLATION: tuple[tuple[str, str], ...] = (
+    ("22P02", "invalid_type"),
+    ("22003", "invalid_type"),
+    ("22007", "invalid_type"),
+    ("22008", "invalid_type"),
+    ("42501", "not_allowed"),
+    ("40001", "try_again"),
+    ("40P01", "try_again"),
+    ("55P03", "try_again"),
+    ("57014", "try_again"),
+    ("57P0", "database_unavailable"),
+    ("08", "database_unavailable"),
+    ("53", "database_unavailable"),
+    ("PGRST00", "database_unavailable"),
+    ("PGRST301", "invalid_token"),
+    ("PGRST302", "invalid_token"),
+    ("PGRST303", "invalid_token"),
+)
+# A connection that ended under a call, most often an idle one that the other side had closed.
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError)
+_OURS = re.compile(r"[a-z][a-z_]{2,63}")
+_PASSED_ON = ("Retry-After", "Allow")
+
+
+class Database:
+    """Calls RPCs of one project."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings.rest_url
+        self._apikey = settings.public_keys[0]
+        self._urls: dict[str, URL] = {}
+
+    async def call(
+        self, rpc: str, arguments: Mapping[str, Any], *, token: str, request_id: str
+    ) -> bytes:
+        """The JSON that the function `rpc` returns to the token's owner.
+
+        Tries once more when the first try clashed with others or found its connection closed: every
+        RPC here may be repeated. Raises Problem.
+        """
+        url = self._urls.get(rpc)
+        if url is None:
+            url = self._urls[rpc] = URL(f"{self._base}/rpc/{rpc}", encoded=True)
+        body = to_json(arguments)
+        headers = {
+            "apikey": self._apikey,
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "X-Request-Id": request_id,
+        }
+        try:
+            return await self._post(url, body, headers)
+        except Problem as problem:
+            if problem.code != "try_again":
+                raise
+        except _LOST:
+            pass
+        # Two that met once would meet again if both came back at once.
+        await asyncio.sleep(random.uniform(0.02, 0.1))
+        try:
+            return await self._post(url, body, headers)
+        except _LOST as error:
+            raise _away(error) from None
+
+    async def _post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> bytes:
+        try:
+            async with pool.session().post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                answer = await response.read()
+        except aiohttp.ClientConnectorError as error:  # nobody there: trying at once is no use
+            raise _away(error) from None
+        except _LOST:
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _away(error) from None
+        if response.status < 300:
+            return answer
+        raise translate(response.status, answer, response.headers)
+
+
+def _away(error: Exception) -> Problem:
+    _log.error("database call failed: %s", type(error).__name__)
+    return Problem("database_unavailable")
+
+
+def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem:
+    """PostgREST's (or its gateway's) refusal as ours.
+
+    Text of the database passes on only under a code that our own SQL chose; any other text may
+    quote data and stays here.
+    """
+    passed = {name: headers[name] for name in _PASSED_ON if name in headers}
+    try:
+        body = from_json(answer)
+    except ValueError:
+        body = None
+    code = body.get("code") if isinstance(body, dict) else None
+    if isinstance(body, dict) and _is_ours(code, status):
+        return Problem(
+            code,
+            str(body.get("message") or code),
+            status=status,
+            details=_structured(body.get("details")),
+            hint=body.get("hint"),
+            headers=passed,
+        )
+    if isinstance(code, str) and code:
+        for prefix, ours in _TRANSLATION:
+            if code.startswith(prefix):
+                return Problem(ours, headers=passed if CODES[ours].status == 503 else None)
+        _log.error("database refused with %s (status %s)", code[:32], status)
+        return Problem("internal_error")
+    # Without a code: a gateway without its upstream, or a connection that died under PostgREST.
+    if status in (500, 502, 503, 504):
+        _log.error("database answered %s without a code", status)
+        return Problem("database_unavailable", headers=passed)
+    if status == 401:
+        return Problem("invalid_token")
+    if status == 429:
+        return Problem("try_again", headers=passed)
+    _log.error("database answered %s without a code", status)
+    return Problem("internal_error")
+
+
+def _is_ours(code: Any, status: int) -> TypeGuard[str]:
+    if not isinstance(code, str) or not _OURS.fullmatch(code):
+        return False
+    return 400 <= status < 500 or (status < 600 and code in CODES)
+
+
+def _structured(details: Any) -> Any:
+    """PostgREST carries details as text; where our SQL put JSON into it, callers get the JSON."""
+    if isinstance(details, str) and details[:1] in ("{", "["):
+        try:
+            return from_json(details)
+        except ValueError:
+            return details
+    return details

@@ -1,0 +1,149 @@
+"""Every refusal a caller can meet, as data; docs/reference/errors.md lists the same codes.
+
+The boundary turns a `Problem` into an answer. Codes are the contract; messages are for
+people and may be reworded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One registered error code: the HTTP status, its usual sentence, and when it is used."""
+
+    status: int
+    message: str
+    meaning: str
+
+
+# The database raises most of these itself (private.fail); it may put a more precise message.
+CODES: Mapping[str, Code] = {
+    "invalid_json": Code(400, "The body is not valid JSON", "The body cannot be read as JSON."),
+    "invalid_id": Code(
+        400, "Invalid id", "An id in the path or body is not a uuid, or not a course number."
+    ),
+    "invalid_type": Code(400, "Wrong type", "A field has the wrong JSON type or format."),
+    "not_authenticated": Code(401, "Not authenticated", "The route needs a signed-in caller."),
+    "invalid_token": Code(
+        401, "Invalid token", "A token came along, but is forged, expired or not for this project."
+    ),
+    "not_enrolled": Code(
+        403, "Not enrolled in this course", "The learner has no enrolment in the course."
+    ),
+    "not_allowed": Code(403, "Not allowed", "The caller may not do this."),
+    "enrollment_inactive": Code(
+        403, "The enrolment is not active", "The enrolment is suspended or was cancelled."
+    ),
+    "enrollment_expired": Code(
+        403, "The enrolment has expired", "The enrolment's last day has passed."
+    ),
+    "enrollment_closed": Code(
+        403, "Enrolment is by invitation", "The course does not take self-enrolment."
+    ),
+    "lesson_not_found": Code(
+        404, "Lesson not found", "No such lesson, or the caller may not see it."
+    ),
+    "module_not_found": Code(
+        404, "Module not found", "No such module, or the caller may not see it."
+    ),
+    "course_not_found": Code(
+        404, "Course not found", "No such course, or the caller may not see it."
+    ),
+    "enrollment_not_found": Code(
+        404, "Enrolment not found", "No such enrolment, or it belongs to someone else."
+    ),
+    "route_not_found": Code(404, "No such route", "The path names no route."),
+    "method_not_allowed": Code(
+        405, "Method not allowed", "The route exists for other methods: see Allow."
+    ),
+    "lesson_locked": Code(
+        409, "The lesson is locked", "Earlier lessons come first; details name them."
+    ),
+    "conflict": Code(409, "Conflict", "The change clashes with what is stored."),
+    "progress_exists": Code(
+        409, "Learners have progress here", "Deleting would lose progress: archive, or force."
+    ),
+    "body_too_large": Code(413, "The body is over 1 MiB", "The request body is over 1 MiB."),
+    "unsupported_media_type": Code(
+        415, "The body must be application/json", "The body is not declared as plain JSON."
+    ),
+    "unknown_field": Code(
+        422, "Unknown field", "The body has a field that the route does not know."
+    ),
+    "invalid_value": Code(
+        422, "Invalid value", "A field is missing, out of range or contradicts another."
+    ),
+    "preview_lesson": Code(
+        422, "Preview lessons take no progress", "The lesson is a preview, open to everyone."
+    ),
+    "rule_not_met": Code(
+        422, "The completion rule is not met", "Details say what the lesson still asks for."
+    ),
+    "invalid_course": Code(
+        422, "The course file is not valid", "An imported course breaks its format."
+    ),
+    "internal_error": Code(
+        500, "Internal error", "A fault of ours; the log has it under the request id."
+    ),
+    "database_unavailable": Code(
+        503, "The database is away", "Try again after the seconds in Retry-After."
+    ),
+    "try_again": Code(
+        503, "Busy, try again", "The call clashed with others twice, or took too long."
+    ),
+    "auth_unavailable": Code(
+        503, "Tokens cannot be checked now", "The project's signing keys cannot be fetched."
+    ),
+}
+
+_CHALLENGES = {
+    "not_authenticated": "Bearer",
+    "invalid_token": 'Bearer error="invalid_token"',
+}
+
+
+class Problem(Exception):
+    """A refusal on its way to the caller, in PostgREST's error shape.
+
+    `details` is text or JSON for the caller; `headers` go with the answer. Raise it anywhere below
+    the boundary. A code outside the registry needs its own `status` (the database may know newer
+    codes than this process).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        details: Any = None,
+        hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        known = CODES.get(code)
+        if known is None and (status is None or message is None):
+            raise KeyError(code)
+        self.code = code
+        self.status: int = status if status is not None else CODES[code].status
+        self.message: str = message if message is not None else CODES[code].message
+        self.details = details
+        self.hint = hint
+        self.headers = dict(headers or {})
+        if code in _CHALLENGES:
+            self.headers.setdefault("WWW-Authenticate", _CHALLENGES[code])
+        if self.status == 503:
+            self.headers.setdefault("Retry-After", "1")
+        super().__init__(f"{code}: {self.message}")
+
+    def body(self) -> dict[str, Any]:
+        """The answer's body: always these four keys."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "details": self.details,
+            "hint": self.hint,
+        }

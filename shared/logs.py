@@ -1,0 +1,92 @@
+"""Structured logs on stdout: one JSON line per call, in Google Cloud Logging's field names.
+
+A line holds ids, numbers and words of ours. It never holds a token, a key, an e-mail address, a
+query string or anything else that a caller wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+logger = logging.getLogger("waymark")
+
+_CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=([01]))?", re.IGNORECASE)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+# Parts of an unknown path that cannot be anyone's secret.
+_HARMLESS = re.compile(r"[a-z]{1,16}|[0-9]{1,10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "severity": record.levelname,
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        return json.dumps(line, separators=(",", ":"), default=str)
+
+
+class _Stdout(logging.StreamHandler[TextIO]):
+    """Writes to whatever is stdout now: the framework swaps it per call to add execution ids."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stdout
+        super().emit(record)
+
+
+def configure(level: str) -> None:
+    """Send this product's lines to stdout; safe to call again."""
+    if not any(isinstance(handler, _Stdout) for handler in logger.handlers):
+        handler = _Stdout()
+        handler.setFormatter(_Formatter())
+        logger.addHandler(handler)
+        logger.propagate = False
+    logger.setLevel(level)
+
+
+def write(level: int, message: str, fields: Mapping[str, Any]) -> None:
+    """One line with `fields` at its top level."""
+    if logger.isEnabledFor(level):
+        logger.log(level, message, extra={"fields": fields})
+
+
+def trace_fields(headers: Mapping[str, str], project: str | None) -> dict[str, Any]:
+    """The caller's trace, so that Cloud Logging shows our lines beside the request's."""
+    if match := _CLOUD_TRACE.fullmatch(headers.get("x-cloud-trace-context", "")):
+        trace, span, sampled = match[1], match[2], match[3] == "1"
+        span = f"{int(span):016x}" if span else None
+    elif match := _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
+        trace, span, sampled = match[1], match[2], bool(int(match[3], 16) & 1)
+    else:
+        return {}
+    fields: dict[str, Any] = {
+        "logging.googleapis.com/trace": f"projects/{project}/traces/{trace}" if project else trace,
+        "logging.googleapis.com/trace_sampled": sampled,
+    }
+    if span:
+        fields["logging.googleapis.com/spanId"] = span
+    return fields
+
+
+def harmless_path(path: str) -> str:
+    """`path` with every part replaced that is neither a plain word nor an id."""
+    parts = path.strip("/").split("/")[:8]
+    return "/" + "/".join(part if _HARMLESS.fullmatch(part) else "…" for part in parts)
+
+
+def fault(error: BaseException) -> str:
+    """Where an unexpected error came from: type and frames. Its text may quote data: left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return "\n".join([type(error).__name__, *places])

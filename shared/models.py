@@ -1,0 +1,178 @@
+"""What routes take: pydantic models that know their fields exactly, and the ids in paths.
+
+A model says what has the right form; whether it may be done is the database's to decide. Field
+names are the RPC's arguments without their `p_`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError, from_json
+
+from shared.errors import Problem
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_COURSE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_MAX_INT, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
+
+
+def uuid_id(value: str) -> str:
+    """A uuid in its usual form, lower case. Raises Problem invalid_id."""
+    if not _UUID.fullmatch(value):
+        raise Problem("invalid_id", details="not a uuid")
+    return value.lower()
+
+
+def course_id(value: str) -> int:
+    """A course number. Raises Problem invalid_id."""
+    if not _COURSE.fullmatch(value) or int(value) > _MAX_BIGINT:
+        raise Problem("invalid_id", details="not a course number")
+    return int(value)
+
+
+def _uuid_field(value: str) -> str:
+    if not _UUID.fullmatch(value):
+        raise PydanticCustomError("invalid_id", "must be a uuid")
+    return value.lower()
+
+
+def _course_field(value: int) -> int:
+    if not 1 <= value <= _MAX_BIGINT:
+        raise PydanticCustomError("invalid_id", "must be a course number")
+    return value
+
+
+def _time_field(value: str) -> str:
+    try:
+        if not _TIME.fullmatch(value):
+            raise ValueError
+        datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise PydanticCustomError("time_type", "must be an RFC 3339 time with its offset") from None
+    return value
+
+
+def _text_field(value: str) -> str:
+    # PostgreSQL's text and jsonb cannot hold NUL; a lone surrogate is no character at all.
+    if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise PydanticCustomError("text_value", "holds a character that cannot be stored")
+    return value
+
+
+UuidId = Annotated[str, AfterValidator(_uuid_field)]
+CourseId = Annotated[int, AfterValidator(_course_field)]
+Time = Annotated[str, AfterValidator(_time_field)]
+Text = Annotated[str, AfterValidator(_text_field)]
+
+
+class Body(BaseModel):
+    """A request body: exactly these fields and types. `null` says the same as absence."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    def arguments(self) -> dict[str, Any]:
+        """The fields that were given, as the RPC's arguments."""
+        return {f"p_{name}": value for name, value in self if value is not None}
+
+
+class Empty(Body):
+    """No body, or `{}`."""
+
+
+class Uncomplete(Body):
+    """Why a completion is taken back; kept in the audit log."""
+
+    reason: Annotated[Text, Field(max_length=500)] | None = None
+
+
+class LessonState(Body):
+    """What a client that holds state itself reports of a lesson. Empty says just "I am here"."""
+
+    status: Literal["not_started", "in_progress", "completed"] | None = None
+    position_seconds: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
+    last_accessed: Time | None = None
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Recalculation(Body):
+    """What to count again: one enrolment, one course's, or all; the latter two in slices."""
+
+    enrollment_id: UuidId | None = None
+    course_id: CourseId | None = None
+    all: bool | None = None
+    dry_run: bool | None = None
+    cursor: UuidId | None = None
+    limit: Annotated[int, Field(ge=1, le=5000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if (self.enrollment_id is not None) + (self.course_id is not None) + bool(self.all) != 1:
+            raise PydanticCustomError(
+                "subject_value", "needs exactly one of enrollment_id, course_id and all: true"
+            )
+        if self.enrollment_id is not None and (self.cursor or self.limit):
+            raise PydanticCustomError("subject_value", "cursor and limit are for slices")
+        return self
+
+
+B = TypeVar("B", bound=Body)
+
+# pydantic's kinds of error that are about form rather than worth; all else is invalid_value.
+_TYPE_ERRORS = ("_type", "int_from_float")
+
+
+def parse_body(model: type[B], raw: bytes) -> B:
+    """`raw` as `model`; an empty body counts as `{}`.
+
+    Raises Problem invalid_json, invalid_id, invalid_type, unknown_field or invalid_value, with a
+    list of {field, problem} that never repeats what was sent.
+    """
+    if not raw.strip():
+        raw = b"{}"
+    try:
+        # First as plain JSON, strictly (no NaN, no lone surrogates, bounded depth): the model's own
+        # reader would take NaN and complain about its value only.
+        from_json(raw, allow_inf_nan=False)
+    except ValueError:
+        raise Problem("invalid_json") from None
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _problem(error) from None
+
+
+def _problem(error: ValidationError) -> Problem:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    codes = {_code(entry["type"]) for entry in found}
+    worst = min(codes, key=("invalid_id", "invalid_type", "unknown_field", "invalid_value").index)
+    details = [
+        {"field": _field(entry["loc"]), "problem": _sentence(entry)}
+        for entry in found
+        if _code(entry["type"]) == worst
+    ]
+    return Problem(worst, details=details)
+
+
+def _code(kind: str) -> str:
+    if kind == "invalid_id":
+        return "invalid_id"
+    if kind == "extra_forbidden":
+        return "unknown_field"
+    return "invalid_type" if kind.endswith(_TYPE_ERRORS) else "invalid_value"
+
+
+def _sentence(entry: Mapping[str, Any]) -> str:
+    if entry["type"] == "extra_forbidden":
+        return "is not known here"
+    return str(entry["msg"]).replace("Input should", "should", 1)
+
+
+def _field(location: tuple[int | str, ...]) -> str | None:
+    # A caller's own field names come back shortened: they are the only text of theirs in an answer.
+    return ".".join(str(part)[:64] for part in location) or None

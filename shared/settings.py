@@ -1,0 +1,150 @@
+"""What the functions read from their environment, and from an `.env` file beside main.py.
+
+It is checked once, at start. A value is never printed: an error names the variable only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class SettingsError(Exception):
+    """A variable is missing or malformed; the message names it and never holds its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment, parsed. Secrets stay out of `repr`."""
+
+    supabase_url: str
+    rest_url: str
+    jwks_url: str
+    jwt_issuer: str
+    jwt_audience: str
+    allowed_origins: tuple[str, ...]
+    log_level: str
+    google_project: str | None
+    # The first key goes along to PostgREST's gateway; any of them as Bearer means "signed out".
+    public_keys: tuple[str, ...] = field(repr=False)
+    jwks: str | None = field(repr=False)
+    jwt_secret: str | None = field(repr=False)
+
+
+def read(env: Mapping[str, str]) -> Settings:
+    """Settings out of `env`. Raises SettingsError, naming the variable that is wrong."""
+    base = _url(env, "SUPABASE_URL")
+    if base is None:
+        raise SettingsError("SUPABASE_URL is not set: the address of the Supabase project")
+    return Settings(
+        supabase_url=base,
+        rest_url=_url(env, "POSTGREST_URL") or f"{base}/rest/v1",
+        jwks_url=_url(env, "SUPABASE_JWKS_URL", secure=True)
+        or f"{base}/auth/v1/.well-known/jwks.json",
+        jwt_issuer=env.get("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
+        jwt_audience=env.get("SUPABASE_JWT_AUDIENCE") or "authenticated",
+        allowed_origins=_origins(env),
+        log_level=_level(env),
+        google_project=env.get("GOOGLE_CLOUD_PROJECT") or None,
+        public_keys=_public_keys(env),
+        jwks=_jwks(env),
+        jwt_secret=_secret(env),
+    )
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings. Variables that are set win over the `.env` file."""
+    return read({**_dotenv(), **os.environ})
+
+
+def _dotenv() -> dict[str, str]:
+    path = Path(__file__).resolve().parent.parent / ".env"
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # only where there is such a file: it costs start time
+
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def _url(env: Mapping[str, str], name: str, *, secure: bool = False) -> str | None:
+    value = env.get(name, "").strip().rstrip("/")
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise SettingsError(f"{name} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+        raise SettingsError(f"{name} must be an http(s) URL without query")
+    # Whoever can change the keys on their way can sign in as anyone.
+    if secure and parts.scheme == "http" and host not in LOOPBACK:
+        raise SettingsError(f"{name} must be https unless it is on loopback")
+    return value
+
+
+def _public_keys(env: Mapping[str, str]) -> tuple[str, ...]:
+    keys: list[str] = []
+    if plural := env.get("SUPABASE_PUBLISHABLE_KEYS"):
+        try:
+            named = json.loads(plural)
+        except ValueError:
+            named = None
+        if not isinstance(named, dict) or not all(isinstance(k, str) for k in named.values()):
+            raise SettingsError("SUPABASE_PUBLISHABLE_KEYS must be a JSON object of name: key")
+        keys += named.values()
+    elif single := env.get("SUPABASE_PUBLISHABLE_KEY"):
+        keys.append(single)
+    if anon := env.get("SUPABASE_ANON_KEY"):
+        keys.append(anon)
+    keys = [key.strip() for key in keys if key.strip()]
+    if not keys:
+        raise SettingsError("SUPABASE_PUBLISHABLE_KEY (or SUPABASE_ANON_KEY) is not set")
+    if any(key.startswith("sb_secret_") for key in keys):
+        raise SettingsError("SUPABASE_PUBLISHABLE_KEY holds a secret key: it must be a public one")
+    return tuple(keys)
+
+
+def _jwks(env: Mapping[str, str]) -> str | None:
+    text = env.get("SUPABASE_JWKS")
+    if not text:
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
+        raise SettingsError('SUPABASE_JWKS must be a JSON object with a list "keys"')
+    return text
+
+
+def _secret(env: Mapping[str, str]) -> str | None:
+    secret = env.get("SUPABASE_JWT_SECRET") or None
+    if secret is not None and len(secret.encode()) < 32:
+        raise SettingsError("SUPABASE_JWT_SECRET is shorter than 32 bytes")
+    return secret
+
+
+def _origins(env: Mapping[str, str]) -> tuple[str, ...]:
+    listed = env.get("WAYMARK_ALLOWED_ORIGINS") or "*"
+    origins = tuple(entry.strip().rstrip("/") for entry in listed.split(",") if entry.strip())
+    for origin in origins:
+        if origin != "*" and not origin.startswith(("http://", "https://")):
+            raise SettingsError("WAYMARK_ALLOWED_ORIGINS must be * or a comma list of origins")
+    return origins or ("*",)
+
+
+def _level(env: Mapping[str, str]) -> str:
+    level = (env.get("LOG_LEVEL") or "INFO").upper()
+    if level not in LOG_LEVELS:
+        raise SettingsError(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}")
+    return level
