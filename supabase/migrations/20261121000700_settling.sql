@@ -1,0 +1,392 @@
+-- Locks and settling: why every counter equals a recount at every commit.
+--
+-- Two levels of transaction-level advisory locks:
+--   * a learner's write takes the catalogue key and its course's key in shared form before it
+--     touches any row;
+--   * a catalogue edit by RPC takes the catalogue key shared and the keys of its courses exclusively,
+--     in id order, before it touches any row;
+--   * a raw edit of the tables takes the catalogue key exclusively, in a BEFORE STATEMENT trigger
+--     (a BEFORE ROW trigger runs when the row is already locked, which deadlocks).
+-- So while counts change, nobody completes a lesson there, and the difference a change makes can be
+-- added to the counters instead of counting again.
+
+create function private.catalog_key() returns bigint
+language sql immutable parallel safe security invoker set search_path = ''
+return hashtextextended('waymark:catalog', 0);
+comment on function private.catalog_key() is 'Advisory lock key of the whole catalogue.';
+revoke execute on function private.catalog_key() from public;
+
+create function private.course_key(p_course_id bigint) returns bigint
+language sql immutable parallel safe security invoker set search_path = ''
+return hashtextextended('waymark:course:' || p_course_id, 0);
+comment on function private.course_key(bigint) is 'Advisory lock key of one course.';
+revoke execute on function private.course_key(bigint) from public;
+
+create function private.share_course(p_course_id bigint) returns void
+language sql volatile security definer set search_path = ''
+as $$
+  select pg_advisory_xact_lock_shared(private.catalog_key());
+  select pg_advisory_xact_lock_shared(private.course_key(p_course_id));
+$$;
+comment on function private.share_course(bigint) is
+  'Before a learner''s write: keeps catalogue edits of this course out until commit.';
+revoke execute on function private.share_course(bigint) from public;
+grant execute on function private.share_course(bigint) to waymark_writer;
+
+-- waymark.locked_courses remembers what this transaction holds, for the triggers below. It is local
+-- to the transaction, and rolls back with a savepoint just as the locks do.
+create function private.lock_courses(p_course_ids bigint[]) returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_held bigint[] := private.locked_courses();
+  v_course_id bigint;
+begin
+  perform pg_advisory_xact_lock_shared(private.catalog_key());
+  for v_course_id in
+    select distinct id from unnest(p_course_ids) as id where id is not null order by id
+  loop
+    perform pg_advisory_xact_lock(private.course_key(v_course_id));
+    v_held := v_held || v_course_id;
+  end loop;
+  perform set_config('waymark.locked_courses', v_held::text, true);
+end
+$$;
+comment on function private.lock_courses(bigint[]) is
+  'Before a catalogue edit by RPC: locks these courses exclusively, in id order.';
+
+create function private.locked_courses() returns bigint[]
+language sql stable security invoker set search_path = ''
+as $$
+  select coalesce(nullif(current_setting('waymark.locked_courses', true), '')::bigint[], '{}')
+$$;
+comment on function private.locked_courses() is 'Courses this transaction holds by lock_courses().';
+revoke execute on function private.lock_courses(bigint[]) from public;
+revoke execute on function private.locked_courses() from public;
+
+create function private.tg_catalog__lock() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if private.locked_courses() = '{}' then
+    perform pg_advisory_xact_lock(private.catalog_key());
+    perform set_config('waymark.locked_catalog', 'on', true);
+  end if;
+  return null;
+end
+$$;
+comment on function private.tg_catalog__lock() is
+  'Raw edits of the catalogue lock all of it; edits by RPC hold their courses already.';
+revoke execute on function private.tg_catalog__lock() from public;
+
+create trigger _000_lock before delete on public.courses
+  for each statement execute function private.tg_catalog__lock();
+create trigger _000_lock before insert or delete or update of id, course_id, position
+  on public.modules
+  for each statement execute function private.tg_catalog__lock();
+create trigger _000_lock before insert or delete
+  or update of id, module_id, course_id, module_position, position, is_preview, is_required, weight,
+     archived_at
+  on public.lessons
+  for each statement execute function private.tg_catalog__lock();
+
+-- One lesson before and after an edit. A null weight means: does not count.
+create type private.lesson_change as (
+  lesson_id uuid,
+  old_course_id bigint,
+  old_module_id uuid,
+  old_weight integer,
+  new_course_id bigint,
+  new_module_id uuid,
+  new_weight integer
+);
+
+-- The same as two bookings: taken out where it counted, put in where it counts now.
+create function private.bookings(p_changes private.lesson_change[])
+returns table (lesson_id uuid, course_id bigint, module_id uuid, lessons integer, weight integer)
+language sql immutable security invoker set search_path = ''
+as $$
+  select ch.lesson_id, ch.old_course_id, ch.old_module_id, -1, -ch.old_weight
+    from unnest(p_changes) as ch
+   where ch.old_weight is not null
+  union all
+  select ch.lesson_id, ch.new_course_id, ch.new_module_id, 1, ch.new_weight
+    from unnest(p_changes) as ch
+   where ch.new_weight is not null
+$$;
+comment on function private.bookings(private.lesson_change[]) is
+  'What each change takes from one module and course and gives to another.';
+revoke execute on function private.bookings(private.lesson_change[]) from public;
+
+create function private.settle_lessons(
+  p_changes private.lesson_change[], p_course_ids bigint[]
+) returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+begin
+  update public.courses c
+     set total_lessons = c.total_lessons + coalesce(t.lessons, 0),
+         total_weight = c.total_weight + coalesce(t.weight, 0),
+         catalog_version = c.catalog_version + 1
+    from unnest(p_course_ids) as touched (course_id)
+    left join (
+      select b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
+        from private.bookings(p_changes) b
+       group by b.course_id
+    ) as t on t.course_id = touched.course_id
+   where c.id = touched.course_id;
+
+  update public.modules m
+     set total_lessons = m.total_lessons + t.lessons
+    from (
+      select b.module_id, sum(b.lessons) as lessons
+        from private.bookings(p_changes) b
+       group by b.module_id
+    ) as t
+   where m.id = t.module_id and t.lessons <> 0;
+
+  -- Everyone who has begun one of these modules: its new total, and what they had done of it.
+  with total as (
+    select b.module_id, sum(b.lessons) as lessons
+      from private.bookings(p_changes) b
+     group by b.module_id
+  ),
+  done as (
+    select p.user_id, b.module_id, sum(b.lessons) as lessons
+      from private.bookings(p_changes) b
+      join public.user_progress p on p.lesson_id = b.lesson_id and p.status = 'completed'
+     group by p.user_id, b.module_id
+  ),
+  changed as (
+    update public.module_progress mp
+       set total_lessons = x.total_lessons,
+           completed_lessons = x.completed_lessons,
+           completed_at = coalesce(mp.completed_at, case
+             when x.total_lessons > 0 and x.completed_lessons = x.total_lessons then v_now end)
+      from (
+        select was.user_id, was.module_id, was.status as old_status,
+               was.total_lessons + t.lessons as total_lessons,
+               was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons
+          from total t
+          join public.module_progress was on was.module_id = t.module_id
+          left join done d on d.module_id = was.module_id and d.user_id = was.user_id
+         where t.lessons <> 0 or d.lessons <> 0
+      ) as x
+     where mp.user_id = x.user_id and mp.module_id = x.module_id
+    returning mp.user_id, mp.course_id, mp.module_id, mp.status, x.old_status
+  )
+  insert into public.progress_events (occurred_at, user_id, course_id, module_id, kind, data)
+  select v_now, ch.user_id, ch.course_id, ch.module_id, 'module_completed', '{"by": "catalog"}'
+    from changed ch
+   where ch.status = 'completed' and ch.old_status <> 'completed'
+   order by ch.user_id;
+
+  -- A lesson that moved takes its learners along into modules they had not begun.
+  insert into public.module_progress
+    (user_id, module_id, course_id, started_at, completed_lessons, total_lessons, completed_at)
+  select p.user_id, ch.new_module_id, ch.new_course_id, min(p.started_at),
+         count(*) filter (where p.status = 'completed' and ch.new_weight is not null),
+         m.total_lessons,
+         case when count(*) filter (where p.status = 'completed' and ch.new_weight is not null)
+                   = m.total_lessons and m.total_lessons > 0 then v_now end
+    from unnest(p_changes) as ch
+    join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
+    join public.modules m on m.id = ch.new_module_id
+   where ch.old_module_id <> ch.new_module_id
+     and not exists (
+       select from public.module_progress mp
+        where mp.user_id = p.user_id and mp.module_id = ch.new_module_id)
+   group by p.user_id, ch.new_module_id, ch.new_course_id, m.total_lessons
+   order by p.user_id;
+
+  -- Everyone enrolled in one of these courses.
+  with total as (
+    select b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
+      from private.bookings(p_changes) b
+     group by b.course_id
+  ),
+  done as (
+    select p.user_id, b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
+      from private.bookings(p_changes) b
+      join public.user_progress p on p.lesson_id = b.lesson_id and p.status = 'completed'
+     group by p.user_id, b.course_id
+  ),
+  changed as (
+    update public.enrollments e
+       set total_lessons = x.total_lessons,
+           total_weight = x.total_weight,
+           completed_lessons = x.completed_lessons,
+           completed_weight = x.completed_weight,
+           progress_percent = private.percent(x.completed_weight, x.total_weight),
+           completed_at = case when x.finishes then v_now else e.completed_at end,
+           completion_snapshot = case
+             when x.finishes then jsonb_build_object(
+               'lessons', x.total_lessons, 'weight', x.total_weight,
+               'catalog_version', x.catalog_version)
+             else e.completion_snapshot end
+      from (
+        select s.*,
+               s.completed_at is null and s.total_weight > 0
+                 and s.completed_weight = s.total_weight as finishes
+          from (
+            select was.id, was.completed_at, c.catalog_version,
+                   was.total_lessons + t.lessons as total_lessons,
+                   was.total_weight + t.weight as total_weight,
+                   was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
+                   was.completed_weight + coalesce(d.weight, 0) as completed_weight
+              from total t
+              join public.courses c on c.id = t.course_id
+              join public.enrollments was on was.course_id = t.course_id
+              left join done d on d.course_id = was.course_id and d.user_id = was.user_id
+             where t.lessons <> 0 or t.weight <> 0 or d.lessons <> 0 or d.weight <> 0
+          ) as s
+      ) as x
+     where e.id = x.id
+    returning e.id, e.user_id, e.course_id, e.cycle, e.completion_snapshot, x.finishes
+  )
+  insert into public.progress_events
+    (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+  select v_now, ch.user_id, ch.course_id, ch.id, ch.cycle, 'course_completed',
+         jsonb_build_object('by', 'catalog', 'snapshot', ch.completion_snapshot)
+    from changed ch
+   where ch.finishes
+   order by ch.user_id;
+end
+$$;
+comment on function private.settle_lessons(private.lesson_change[], bigint[]) is
+  'Adds what a catalogue edit changed to every counter that holds it; the caller holds the locks.';
+revoke execute on function private.settle_lessons(private.lesson_change[], bigint[]) from public;
+
+create function private.tg_lessons__settle() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_changes private.lesson_change[];
+  v_course_ids bigint[];
+begin
+  if tg_op = 'INSERT' then
+    select array_agg(row(
+             n.id, null, null, null, n.course_id, n.module_id,
+             case when n.is_countable then n.weight end)::private.lesson_change),
+           array_agg(distinct n.course_id)
+      into v_changes, v_course_ids
+      from new_rows n;
+  elsif tg_op = 'DELETE' then
+    select array_agg(row(
+             o.id, o.course_id, o.module_id,
+             case when o.is_countable then o.weight end, null, null, null)::private.lesson_change),
+           array_agg(distinct o.course_id)
+      into v_changes, v_course_ids
+      from old_rows o;
+  else
+    if exists (select from old_rows o where o.id not in (select n.id from new_rows n)) then
+      raise exception 'lessons.id cannot be changed' using errcode = 'check_violation';
+    end if;
+    with pair as (
+      select n.id, o.course_id as old_course_id, o.module_id as old_module_id,
+             case when o.is_countable then o.weight end as old_weight,
+             n.course_id as new_course_id, n.module_id as new_module_id,
+             case when n.is_countable then n.weight end as new_weight,
+             (o.module_position, o.position, o.archived_at is null, o.is_preview)
+               is distinct from
+             (n.module_position, n.position, n.archived_at is null, n.is_preview) as reordered
+        from new_rows n
+        join old_rows o on o.id = n.id
+    ),
+    moved as (
+      select p.*,
+             (p.old_course_id, p.old_module_id, p.old_weight)
+               is distinct from (p.new_course_id, p.new_module_id, p.new_weight) as counts
+        from pair p
+    )
+    select array_agg(row(
+             m.id, m.old_course_id, m.old_module_id, m.old_weight,
+             m.new_course_id, m.new_module_id, m.new_weight)::private.lesson_change)
+             filter (where m.counts),
+           (select array_agg(distinct side.course_id)
+              from moved x
+             cross join lateral (values (x.old_course_id), (x.new_course_id)) as side (course_id)
+             where x.counts or x.reordered)
+      into v_changes, v_course_ids
+      from moved m;
+  end if;
+
+  if v_course_ids is null then
+    return null;
+  end if;
+  -- A transaction that locked some courses by RPC and then edits another one raw.
+  if current_setting('waymark.locked_catalog', true) is distinct from 'on'
+     and not v_course_ids <@ private.locked_courses() then
+    raise exception 'this transaction edits a course that it did not lock'
+      using errcode = 'lock_not_available',
+            hint = 'Edit it in a transaction of its own, or call private.lock_courses first.';
+  end if;
+  perform private.settle_lessons(coalesce(v_changes, '{}'), v_course_ids);
+  return null;
+end
+$$;
+comment on function private.tg_lessons__settle() is
+  'Turns an edit of lessons into changes and settles them in the same transaction.';
+revoke execute on function private.tg_lessons__settle() from public;
+
+-- Transition tables allow one event a trigger.
+create trigger _800_settle_insert after insert on public.lessons
+  referencing new table as new_rows
+  for each statement execute function private.tg_lessons__settle();
+create trigger _800_settle_update after update on public.lessons
+  referencing old table as old_rows new table as new_rows
+  for each statement execute function private.tg_lessons__settle();
+create trigger _800_settle_delete after delete on public.lessons
+  referencing old table as old_rows
+  for each statement execute function private.tg_lessons__settle();
+
+-- An enrolment starts with the counts of the moment: learners can hold progress in lessons that
+-- moved into the course before they enrolled. Servers that sell a course insert here directly.
+create function private.tg_enrollments__counts() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.share_course(new.course_id);
+  select c.total_lessons, c.total_weight, done.lessons, done.weight
+    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight
+    from public.courses c
+   cross join lateral (
+      select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
+        from public.user_progress p
+        join public.lessons l on l.id = p.lesson_id
+       where p.user_id = new.user_id and l.course_id = c.id and p.status = 'completed'
+         and l.is_countable
+   ) as done
+   where c.id = new.course_id;
+  if not found then
+    return new;  -- the foreign key refuses it
+  end if;
+  new.progress_percent := private.percent(new.completed_weight, new.total_weight);
+  if new.progress_percent = 100 then
+    new.completed_at := coalesce(new.completed_at, private.clock());
+  end if;
+  return new;
+end
+$$;
+comment on function private.tg_enrollments__counts() is 'Fills a new enrolment''s counters by counting.';
+revoke execute on function private.tg_enrollments__counts() from public;
+
+create function private.tg_enrollments__event() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into public.progress_events
+    (occurred_at, user_id, course_id, enrollment_id, cycle, kind)
+  values (private.clock(), new.user_id, new.course_id, new.id, new.cycle, 'enrolled');
+  return null;
+end
+$$;
+comment on function private.tg_enrollments__event() is 'Every enrolment is in the history, however made.';
+revoke execute on function private.tg_enrollments__event() from public;
+
+create trigger _100_counts before insert on public.enrollments
+  for each row execute function private.tg_enrollments__counts();
+create trigger _800_event after insert on public.enrollments
+  for each row execute function private.tg_enrollments__event();

@@ -1,0 +1,855 @@
+-- The learner's write path. Every door (the cloud functions, supabase-js by RPC) ends in these
+-- functions: who is asking (auth.uid(), never a parameter), may they, is it earned, and then one row
+-- of each table, always in the order user_progress, module_progress, enrollments, daily_activity.
+
+-- Answers, the same for every door ------------------------------------------------------------------
+
+create function private.progress_json(
+  p public.user_progress, p_lesson_id uuid, p_module_id uuid, p_course_id bigint
+) returns jsonb
+language sql stable security invoker set search_path = ''
+return jsonb_build_object(
+  'lesson_id', p_lesson_id,
+  'module_id', p_module_id,
+  'course_id', p_course_id,
+  'status', coalesce((p).status, 'not_started'),
+  'is_completed', coalesce((p).is_completed, false),
+  'progress', coalesce((p).progress, 0),
+  'started_at', (p).started_at,
+  'last_accessed', (p).last_accessed,
+  'completed_at', (p).completed_at,
+  'view_time_seconds', coalesce((p).view_time_seconds, 0),
+  'position_seconds', coalesce((p).position_seconds, 0),
+  'attempts', coalesce((p).attempts, 0),
+  'best_score', (p).best_score);
+comment on function private.progress_json(public.user_progress, uuid, uuid, bigint) is
+  'A progress row as callers see it; not_started when there is none.';
+
+create function private.enrollment_json(e public.enrollments) returns jsonb
+language sql stable security invoker set search_path = ''
+return jsonb_build_object(
+  'id', (e).id,
+  'course_id', (e).course_id,
+  'status', (e).status,
+  'cycle', (e).cycle,
+  'enrolled_at', (e).enrolled_at,
+  'expires_at', (e).expires_at,
+  'completed_lessons', (e).completed_lessons,
+  'total_lessons', (e).total_lessons,
+  'progress_percent', (e).progress_percent,
+  'completed_at', (e).completed_at,
+  'last_accessed_at', (e).last_accessed_at,
+  'current_module_id', (e).current_module_id,
+  'current_lesson_id', (e).current_lesson_id,
+  'current_section', (e).current_section,
+  'view_time_seconds', (e).view_time_seconds);
+comment on function private.enrollment_json(public.enrollments) is 'An enrolment as callers see it.';
+
+-- Rules ---------------------------------------------------------------------------------------------
+
+create function private.rule_missing(l public.lessons, p public.user_progress) returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_watched bigint;
+  v_needed integer;
+begin
+  case (l).completion_rule
+    when 'manual' then
+      return null;
+    when 'view' then
+      if coalesce((p).view_time_seconds, 0) < (l).min_view_seconds then
+        return jsonb_build_object('rule', 'view', 'needed', (l).min_view_seconds,
+          'have', coalesce((p).view_time_seconds, 0));
+      end if;
+    when 'watch' then
+      if (l).duration_seconds is null then
+        return jsonb_build_object('rule', 'watch', 'needed', null, 'have', null,
+          'why', 'the lesson''s duration is not known');
+      end if;
+      select coalesce(sum(upper(r) - lower(r)), 0) into v_watched
+        from unnest(coalesce((p).watched, '{}')) as r;
+      v_needed := ceil((l).duration_seconds * (l).watch_percent / 100.0);
+      if v_watched < v_needed then
+        return jsonb_build_object('rule', 'watch', 'needed', v_needed, 'have', v_watched);
+      end if;
+    when 'submit' then
+      if coalesce((p).attempts, 0) = 0 then
+        return jsonb_build_object('rule', 'submit', 'needed', 1, 'have', 0);
+      end if;
+    when 'pass' then
+      if coalesce((p).best_score, -1) < (l).pass_percent then
+        return jsonb_build_object('rule', 'pass', 'needed', (l).pass_percent,
+          'have', (p).best_score);
+      end if;
+  end case;
+  return null;
+end
+$$;
+comment on function private.rule_missing(public.lessons, public.user_progress) is
+  'What a lesson''s completion rule still misses: {rule, needed, have}; null when fulfilled.';
+
+-- Access --------------------------------------------------------------------------------------------
+
+create type private.lesson_access as (
+  lesson public.lessons,
+  enrollment public.enrollments,
+  progress public.user_progress,
+  catalog_version bigint,
+  -- Set by what is written: did it change anything, and what comes next.
+  changed boolean,
+  next_lesson_id uuid
+);
+
+-- Locks the course, then looks: what is read here holds until commit. One predicate for every write.
+create function private.open_lesson(p_user_id uuid, p_lesson_id uuid) returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v private.lesson_access;
+  v_course_id bigint;
+  v_status text;
+begin
+  select l.course_id into v_course_id from public.lessons l where l.id = p_lesson_id;
+  if not found then
+    perform private.fail('lesson_not_found', 404, 'Lesson not found');
+  end if;
+  perform private.share_course(v_course_id);
+
+  select l, c.status, c.catalog_version, e, p
+    into v.lesson, v_status, v.catalog_version, v.enrollment, v.progress
+    from public.lessons l
+    join public.courses c on c.id = l.course_id
+    left join public.enrollments e on e.user_id = p_user_id and e.course_id = l.course_id
+    left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
+   where l.id = p_lesson_id;
+
+  if (v.lesson).id is null
+     or ((v.enrollment).id is null and v_status <> 'published')
+     or ((v_status = 'draft' or (v.lesson).archived_at is not null) and (v.progress).user_id is null)
+  then
+    perform private.fail('lesson_not_found', 404, 'Lesson not found');
+  elsif (v.lesson).course_id <> v_course_id then
+    -- It moved to another course while we waited for the lock.
+    perform private.fail('try_again', 503, 'The course is being edited; try again',
+      p_headers => '{"Retry-After": "1"}');
+  end if;
+  perform private.require_active(v.enrollment);
+  if (v.lesson).is_preview then
+    perform private.fail('preview_lesson', 422, 'Preview lessons take no progress');
+  end if;
+  return v;
+end
+$$;
+comment on function private.open_lesson(uuid, uuid) is
+  'May this learner work on this lesson now? Locks its course and returns the rows, or refuses.';
+
+create function private.require_active(e public.enrollments) returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if (e).id is null then
+    perform private.fail('not_enrolled', 403, 'Not enrolled in this course');
+  elsif (e).status <> 'active' then
+    perform private.fail('enrollment_inactive', 403, 'Your enrolment in this course has ended');
+  elsif (e).expires_at <= private.clock() then
+    perform private.fail('enrollment_expired', 403, 'Your enrolment in this course has expired');
+  end if;
+end
+$$;
+comment on function private.require_active(public.enrollments) is
+  'Refuses when there is no enrolment, or it was withdrawn or has expired.';
+
+-- The next lesson -----------------------------------------------------------------------------------
+
+-- One step in lessons_course_order_idx from where we last stood, then forward over what is done. The
+-- scalar subquery is deliberate: it probes user_progress by primary key, lesson by lesson, whatever
+-- the statistics say; a join could be planned over all of a learner's rows.
+create function private.first_incomplete(
+  p_user_id uuid, p_course_id bigint, p_from_lesson_id uuid default null
+) returns uuid
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_from public.lessons;
+  v_found uuid;
+begin
+  if p_from_lesson_id is not null then
+    select * into v_from from public.lessons l where l.id = p_from_lesson_id;
+  end if;
+  if v_from.id is null then
+    select l.id into v_found
+      from public.lessons l
+     where l.course_id = p_course_id
+       and l.is_countable
+       and (select p.is_completed from public.user_progress p
+             where p.user_id = p_user_id and p.lesson_id = l.id) is not true
+     order by l.module_position, l.module_id, l.position, l.id
+     limit 1;
+  else
+    select l.id into v_found
+      from public.lessons l
+     where l.course_id = p_course_id
+       and (l.module_position, l.module_id, l.position, l.id)
+         >= (v_from.module_position, v_from.module_id, v_from.position, v_from.id)
+       and l.is_countable
+       and (select p.is_completed from public.user_progress p
+             where p.user_id = p_user_id and p.lesson_id = l.id) is not true
+     order by l.module_position, l.module_id, l.position, l.id
+     limit 1;
+  end if;
+  return v_found;
+end
+$$;
+comment on function private.first_incomplete(uuid, bigint, uuid) is
+  'First countable lesson the learner has not completed, at or after a given one; null when none.';
+
+-- Writing -------------------------------------------------------------------------------------------
+
+create function private.local_day(p_user_id uuid, p_at timestamptz) returns date
+language sql stable security invoker set search_path = ''
+as $$
+  select (p_at at time zone coalesce(
+    (select pr.timezone from public.profiles pr where pr.id = p_user_id), 'UTC'))::date
+$$;
+comment on function private.local_day(uuid, timestamptz) is 'The day it is for the learner at that instant.';
+
+create function private.begin_module(p_user_id uuid, l public.lessons, p_at timestamptz) returns void
+language sql volatile security invoker set search_path = ''
+as $$
+  insert into public.module_progress (user_id, module_id, course_id, total_lessons, started_at)
+  select p_user_id, m.id, m.course_id, m.total_lessons, p_at
+    from public.modules m
+   where m.id = (l).module_id
+      on conflict (user_id, module_id) do nothing
+$$;
+comment on function private.begin_module(uuid, public.lessons, timestamptz) is
+  'The first lesson opened in a module begins it.';
+
+-- Opens the lesson: in_progress unless it is further already, and the enrolment's current place.
+create function private.record_start(v private.lesson_access, p_at timestamptz)
+returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  l public.lessons := v.lesson;
+begin
+  insert into public.user_progress as p
+    (user_id, lesson_id, course_id, status, started_at, last_accessed)
+  values ((v.enrollment).user_id, l.id, l.course_id, 'in_progress', p_at, p_at)
+      on conflict (user_id, lesson_id) do update
+     set last_accessed = greatest(p.last_accessed, excluded.last_accessed)
+  returning p, p.xmax = 0 into v.progress, v.changed;
+
+  if v.changed then
+    perform private.begin_module((v.enrollment).user_id, l, p_at);
+  end if;
+  update public.enrollments e
+     set last_accessed_at = greatest(e.last_accessed_at, p_at),
+         current_module_id = l.module_id,
+         current_lesson_id = l.id,
+         current_section = case when e.current_lesson_id = l.id then e.current_section end
+   where e.id = (v.enrollment).id
+  returning e into v.enrollment;
+  if v.changed then
+    perform private.record_event('lesson_started', v, p_at);
+  end if;
+  return v;
+end
+$$;
+comment on function private.record_start(private.lesson_access, timestamptz) is
+  'Writes the opening of a lesson that open_lesson() let through.';
+
+create function private.record_event(
+  p_kind text, v private.lesson_access, p_at timestamptz, p_data jsonb default '{}'
+) returns void
+language sql volatile security invoker set search_path = ''
+as $$
+  insert into public.progress_events
+    (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
+  values (
+    p_at, ((v).enrollment).user_id, ((v).lesson).course_id,
+    case when p_kind <> 'course_completed' then ((v).lesson).module_id end,
+    case when p_kind in ('lesson_started', 'lesson_completed', 'lesson_uncompleted')
+      then ((v).lesson).id end,
+    ((v).enrollment).id, ((v).enrollment).cycle, p_kind, p_data)
+$$;
+comment on function private.record_event(text, private.lesson_access, timestamptz, jsonb) is
+  'Adds one transition to the history.';
+
+-- Completes the lesson and everything that follows from it. Costs the same wherever the learner
+-- stands: one row of each table, and the frontier moves only when it is this lesson.
+create function private.record_completion(v private.lesson_access, p_at timestamptz)
+returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  l public.lessons := v.lesson;
+  v_user_id uuid := (v.enrollment).user_id;
+  v_day date := private.local_day(v_user_id, p_at);
+  v_module_finished boolean := false;
+  v_course_finished boolean;
+begin
+  insert into public.user_progress as p
+    (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
+     completed_on)
+  values (v_user_id, l.id, l.course_id, 'completed', 1, p_at, p_at, p_at, v_day)
+      on conflict (user_id, lesson_id) do update
+     set status = 'completed',
+         progress = 1,
+         started_at = coalesce(p.started_at, excluded.started_at),
+         last_accessed = greatest(p.last_accessed, excluded.last_accessed),
+         completed_at = excluded.completed_at,
+         completed_on = excluded.completed_on
+   where p.status <> 'completed'
+  returning p into v.progress;
+  v.changed := found;
+  if not v.changed then
+    -- Another tab was faster; its row is the answer.
+    select p into v.progress
+      from public.user_progress p
+     where p.user_id = v_user_id and p.lesson_id = l.id;
+    select e into v.enrollment from public.enrollments e where e.id = (v.enrollment).id;
+    v.next_lesson_id := private.next_lesson(v);
+    return v;
+  end if;
+
+  if l.is_countable then
+    insert into public.module_progress as mp
+      (user_id, module_id, course_id, completed_lessons, total_lessons, started_at, completed_at)
+    select v_user_id, m.id, m.course_id, 1, m.total_lessons, p_at,
+           case when m.total_lessons = 1 then p_at end
+      from public.modules m
+     where m.id = l.module_id
+        on conflict (user_id, module_id) do update
+       set completed_lessons = mp.completed_lessons + 1,
+           completed_at = coalesce(mp.completed_at, case
+             when mp.completed_lessons + 1 = mp.total_lessons then p_at end)
+    returning mp.completed_lessons = mp.total_lessons into v_module_finished;
+  else
+    perform private.begin_module(v_user_id, l, p_at);
+  end if;
+
+  -- The lock first and the frontier after it, in a statement of its own: it then sees what the
+  -- learner's other tabs have committed.
+  select e into v.enrollment
+    from public.enrollments e
+   where e.id = (v.enrollment).id
+     for no key update;
+  v_course_finished := l.is_countable
+    and (v.enrollment).completed_at is null
+    and (v.enrollment).completed_weight + l.weight = (v.enrollment).total_weight;
+  v.next_lesson_id := private.next_lesson(v);
+
+  update public.enrollments e
+     set completed_lessons = e.completed_lessons + l.is_countable::integer,
+         completed_weight = e.completed_weight + case when l.is_countable then l.weight else 0 end,
+         progress_percent = private.percent(
+           e.completed_weight + case when l.is_countable then l.weight else 0 end, e.total_weight),
+         completed_at = case when v_course_finished then p_at else e.completed_at end,
+         completion_snapshot = case
+           when v_course_finished then jsonb_build_object(
+             'lessons', e.total_lessons, 'weight', e.total_weight,
+             'catalog_version', v.catalog_version)
+           else e.completion_snapshot end,
+         last_accessed_at = greatest(e.last_accessed_at, p_at),
+         current_module_id = l.module_id,
+         current_lesson_id = l.id,
+         current_section = case when e.current_lesson_id = l.id then e.current_section end,
+         frontier_lesson_id = v.next_lesson_id,
+         frontier_version = v.catalog_version
+   where e.id = (v.enrollment).id
+  returning e into v.enrollment;
+
+  insert into public.daily_activity as d (user_id, day, lessons_completed, first_at, last_at)
+  values (v_user_id, v_day, 1, p_at, p_at)
+      on conflict (user_id, day) do update
+     set lessons_completed = d.lessons_completed + 1,
+         first_at = least(d.first_at, excluded.first_at),
+         last_at = greatest(d.last_at, excluded.last_at);
+
+  perform private.record_event('lesson_completed', v, p_at);
+  if v_module_finished then
+    perform private.record_event('module_completed', v, p_at);
+  end if;
+  if v_course_finished then
+    perform private.record_event('course_completed', v, p_at,
+      jsonb_build_object('snapshot', (v.enrollment).completion_snapshot));
+  end if;
+  return v;
+end
+$$;
+comment on function private.record_completion(private.lesson_access, timestamptz) is
+  'Writes the completion of a lesson whose rule is fulfilled; changed is false when it already was.';
+
+-- The frontier holds while the catalogue is the same and it is not the lesson just completed.
+create function private.next_lesson(v private.lesson_access) returns uuid
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  e public.enrollments := v.enrollment;
+begin
+  if e.frontier_version is distinct from v.catalog_version then
+    return private.first_incomplete(e.user_id, e.course_id);
+  elsif e.frontier_lesson_id is distinct from (v.lesson).id then
+    return e.frontier_lesson_id;
+  else
+    return private.first_incomplete(e.user_id, e.course_id, e.frontier_lesson_id);
+  end if;
+end
+$$;
+comment on function private.next_lesson(private.lesson_access) is
+  'First incomplete countable lesson, from the frontier where it still holds.';
+
+-- Commands ------------------------------------------------------------------------------------------
+
+create function private.enroll(p_course_id bigint) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  c public.courses;
+  e public.enrollments;
+  v_changed boolean := false;
+begin
+  select * into c from public.courses where id = p_course_id;
+  select * into e from public.enrollments where user_id = v_user_id and course_id = p_course_id;
+  if e.id is null then
+    if c.id is null or c.status = 'draft' then
+      perform private.fail('course_not_found', 404, 'Course not found');
+    elsif c.status = 'archived' then
+      perform private.fail('enrollment_closed', 403, 'This course takes no new learners');
+    elsif c.enrollment_mode <> 'open' then
+      perform private.fail('enrollment_closed', 403, 'This course is by invitation only');
+    end if;
+    insert into public.enrollments (user_id, course_id) values (v_user_id, p_course_id)
+        on conflict (user_id, course_id) do nothing
+    returning * into e;
+    v_changed := found;
+    if not v_changed then
+      select * into e from public.enrollments
+       where user_id = v_user_id and course_id = p_course_id;
+    end if;
+  end if;
+  perform private.require_active(e);
+  return jsonb_build_object('enrollment', private.enrollment_json(e), 'changed', v_changed);
+end
+$$;
+comment on function private.enroll(bigint) is 'Self-enrolment; again returns the same row.';
+
+create function private.start_lesson(p_lesson_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v private.lesson_access := private.open_lesson(private.require_user(), p_lesson_id);
+begin
+  v := private.record_start(v, private.clock());
+  return private.lesson_answer(v) || jsonb_build_object('changed', v.changed);
+end
+$$;
+comment on function private.start_lesson(uuid) is 'Opens a lesson.';
+
+create function private.lesson_answer(v private.lesson_access) returns jsonb
+language sql stable security invoker set search_path = ''
+return jsonb_build_object(
+  'progress', private.progress_json(
+    (v).progress, ((v).lesson).id, ((v).lesson).module_id, ((v).lesson).course_id),
+  'enrollment', private.enrollment_json((v).enrollment));
+comment on function private.lesson_answer(private.lesson_access) is '{progress, enrollment}.';
+
+create function private.refuse_unearned(v private.lesson_access) returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_missing jsonb := private.rule_missing(v.lesson, v.progress);
+begin
+  if v_missing is not null and (v.progress).is_completed is not true then
+    perform private.fail('rule_not_met', 422, 'This lesson is not completed by saying so',
+      v_missing::text, 'details tells what its completion rule still misses');
+  end if;
+end
+$$;
+comment on function private.refuse_unearned(private.lesson_access) is
+  'Refuses a completion whose rule is not fulfilled, with what is missing.';
+
+create function private.complete_lesson(p_lesson_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v private.lesson_access := private.open_lesson(private.require_user(), p_lesson_id);
+begin
+  perform private.refuse_unearned(v);
+  v := private.record_completion(v, private.clock());
+  return private.lesson_answer(v) || jsonb_build_object(
+    'next_lesson_id', v.next_lesson_id, 'certificate', null, 'changed', v.changed);
+end
+$$;
+comment on function private.complete_lesson(uuid) is
+  'Completes a lesson whose rule is fulfilled; again returns the same row and writes nothing.';
+
+create function private.uncomplete_lesson(p_lesson_id uuid, p_reason text) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v private.lesson_access := private.open_lesson(private.require_user(), p_lesson_id);
+  v_before public.user_progress;
+  v_now timestamptz := private.clock();
+  v_changed boolean := false;
+begin
+  -- The lock before the look: of two tabs, one takes it back.
+  select p.* into v_before
+    from public.user_progress p
+   where p.user_id = (v.enrollment).user_id and p.lesson_id = p_lesson_id
+     for no key update;
+  if v_before.is_completed then
+    v_changed := true;
+    update public.user_progress p
+       set status = 'in_progress', progress = 0, completed_at = null, completed_on = null
+     where p.user_id = v_before.user_id and p.lesson_id = p_lesson_id
+    returning p into v.progress;
+    if (v.lesson).is_countable then
+      update public.module_progress mp
+         set completed_lessons = mp.completed_lessons - 1
+       where mp.user_id = v_before.user_id and mp.module_id = (v.lesson).module_id;
+    end if;
+    -- An older frontier would lie behind this lesson: forget it, the next completion looks again.
+    update public.enrollments e
+       set completed_lessons = e.completed_lessons - (v.lesson).is_countable::integer,
+           completed_weight = e.completed_weight
+             - case when (v.lesson).is_countable then (v.lesson).weight else 0 end,
+           progress_percent = private.percent(
+             e.completed_weight
+               - case when (v.lesson).is_countable then (v.lesson).weight else 0 end,
+             e.total_weight),
+           frontier_lesson_id = null,
+           frontier_version = null
+     where e.id = (v.enrollment).id
+    returning e into v.enrollment;
+    update public.daily_activity d
+       set lessons_completed = d.lessons_completed - 1
+     where d.user_id = v_before.user_id and d.day = v_before.completed_on
+       and d.lessons_completed > 0;
+    perform private.record_event('lesson_uncompleted', v, v_now,
+      jsonb_strip_nulls(jsonb_build_object('reason', p_reason)));
+    perform private.audit('lesson.uncomplete', (v.lesson).course_id, v_before.user_id,
+      'lesson:' || p_lesson_id, p_reason,
+      jsonb_build_object('status', 'completed', 'completed_at', v_before.completed_at),
+      jsonb_build_object('status', 'in_progress'));
+  end if;
+  return private.lesson_answer(v) || jsonb_build_object(
+    'next_lesson_id', private.next_lesson(v), 'changed', v_changed);
+end
+$$;
+comment on function private.uncomplete_lesson(uuid, text) is
+  'The audited way back: the lesson is in progress again; the course''s first completion stays.';
+
+create function private.put_lesson_progress(
+  p_lesson_id uuid, p_status text, p_position_seconds integer, p_last_accessed timestamptz,
+  p_progress numeric
+) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v private.lesson_access;
+  v_user_id uuid := private.require_user();
+  v_now timestamptz := private.clock();
+  v_at timestamptz := least(coalesce(p_last_accessed, v_now), v_now);
+  v_position integer;
+  v_changed boolean := false;
+  v_written public.user_progress;
+begin
+  if p_status not in ('not_started', 'in_progress', 'completed') then
+    perform private.fail('invalid_value', 422, 'status must be not_started, in_progress or completed');
+  end if;
+  v := private.open_lesson(v_user_id, p_lesson_id);
+  if p_position_seconds is not null then
+    v_position := least(greatest(p_position_seconds, 0), (v.lesson).duration_seconds);
+  end if;
+  if p_status = 'completed' then
+    perform private.refuse_unearned(v);
+    v := private.record_completion(v, v_now);
+    v_changed := v.changed;
+  elsif p_status = 'not_started' and (v.progress).user_id is null then
+    return private.lesson_answer(v) || jsonb_build_object(
+      'next_lesson_id', private.next_lesson(v), 'certificate', null, 'changed', false);
+  elsif (v.progress).user_id is null then
+    v := private.record_start(v, v_now);
+    v_changed := v.changed;
+  end if;
+
+  -- What a client may hold: where it stood and how far it was. A report older than the row's own
+  -- does not move the position, and nothing goes down.
+  update public.user_progress p
+     set position_seconds = n.position_seconds,
+         progress = n.progress,
+         last_accessed = n.last_accessed
+    from (
+      select coalesce(case when v_at >= o.last_accessed or v_changed then v_position end,
+                      o.position_seconds) as position_seconds,
+             case when o.is_completed then o.progress
+                  else greatest(o.progress, least(greatest(round(p_progress, 4), 0), 1))
+             end as progress,
+             greatest(o.last_accessed, v_at) as last_accessed
+        from public.user_progress o
+       where o.user_id = v_user_id and o.lesson_id = p_lesson_id
+         for no key update
+    ) as n
+   where p.user_id = v_user_id and p.lesson_id = p_lesson_id
+     and (p.position_seconds, p.progress, p.last_accessed)
+       is distinct from (n.position_seconds, n.progress, n.last_accessed)
+  returning p.* into v_written;
+  if found then
+    v.progress := v_written;
+    v_changed := true;
+  end if;
+  update public.enrollments e
+     set last_accessed_at = v_at,
+         current_module_id = (v.lesson).module_id,
+         current_lesson_id = (v.lesson).id,
+         current_section = case
+           when e.current_lesson_id = (v.lesson).id then e.current_section end
+   where e.id = (v.enrollment).id
+     and (e.last_accessed_at is null or e.last_accessed_at < v_at);
+  select e into v.enrollment
+    from public.enrollments e
+   where e.user_id = v_user_id and e.course_id = (v.lesson).course_id;
+  return private.lesson_answer(v) || jsonb_build_object(
+    'next_lesson_id', private.next_lesson(v), 'certificate', null, 'changed', v_changed);
+end
+$$;
+comment on function private.put_lesson_progress(uuid, text, integer, timestamptz, numeric) is
+  'Upsert for clients that hold state: clamped, monotonic, completion by the rule.';
+
+create function private.open_module(p_user_id uuid, p_module_id uuid) returns public.modules
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  m public.modules;
+  e public.enrollments;
+  v_status text;
+begin
+  select * into m from public.modules where id = p_module_id;
+  if not found then
+    perform private.fail('module_not_found', 404, 'Module not found');
+  end if;
+  perform private.share_course(m.course_id);
+  select * into m from public.modules where id = p_module_id;
+  select c.status into v_status from public.courses c where c.id = m.course_id;
+  select * into e from public.enrollments where user_id = p_user_id and course_id = m.course_id;
+  if m.id is null or (e.id is null and v_status <> 'published') then
+    perform private.fail('module_not_found', 404, 'Module not found');
+  end if;
+  perform private.require_active(e);
+  return m;
+end
+$$;
+comment on function private.open_module(uuid, uuid) is
+  'May this learner work on this module now? Locks its course and returns the row, or refuses.';
+
+create function private.module_json(p_user_id uuid, m public.modules) returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+  select jsonb_build_object(
+    'module_id', (m).id,
+    'course_id', (m).course_id,
+    'status', coalesce(mp.status, 'not_started'),
+    'total', (m).total_lessons,
+    'completed', coalesce(mp.completed_lessons, 0),
+    'percent', private.percent(coalesce(mp.completed_lessons, 0), (m).total_lessons),
+    'started_at', mp.started_at,
+    'completed_at', mp.completed_at)
+    from (select) as one
+    left join public.module_progress mp on mp.user_id = p_user_id and mp.module_id = (m).id
+$$;
+comment on function private.module_json(uuid, public.modules) is 'A module as its learner sees it.';
+
+create function private.start_module(p_module_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  m public.modules := private.open_module(v_user_id, p_module_id);
+  v_lesson_id uuid;
+  v_answer jsonb;
+begin
+  select l.id into v_lesson_id
+    from public.lessons l
+    left join public.user_progress p on p.user_id = v_user_id and p.lesson_id = l.id
+   where l.module_id = p_module_id and l.archived_at is null and not l.is_preview
+   order by p.is_completed is true, not l.is_required, l.position, l.id
+   limit 1;
+  if not found then
+    perform private.fail('lesson_not_found', 404, 'This module has no lesson to start');
+  end if;
+  v_answer := private.start_lesson(v_lesson_id);
+  return v_answer || jsonb_build_object('module', private.module_json(v_user_id, m));
+end
+$$;
+comment on function private.start_module(uuid) is
+  'Opens a module at its first lesson that is not completed (its first lesson when all are).';
+
+create function private.complete_module(p_module_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  m public.modules := private.open_module(v_user_id, p_module_id);
+  v private.lesson_access;
+  v_lesson_id uuid;
+  v_missing jsonb;
+  v_done uuid[] := '{}';
+  v_open jsonb := '[]';
+  e public.enrollments;
+begin
+  for v_lesson_id in
+    select l.id
+      from public.lessons l
+      left join public.user_progress p on p.user_id = v_user_id and p.lesson_id = l.id
+     where l.module_id = p_module_id and l.archived_at is null and not l.is_preview
+       and p.is_completed is not true
+     order by l.position, l.id
+  loop
+    v := private.open_lesson(v_user_id, v_lesson_id);
+    v_missing := private.rule_missing(v.lesson, v.progress);
+    if v_missing is null then
+      v := private.record_completion(v, private.clock());
+      if v.changed then
+        v_done := v_done || v_lesson_id;
+      end if;
+    else
+      v_open := v_open || jsonb_build_object(
+        'lesson_id', v_lesson_id, 'title', (v.lesson).title, 'code', 'rule_not_met',
+        'message', 'This lesson is not completed by saying so', 'details', v_missing);
+    end if;
+  end loop;
+  select * into e from public.enrollments
+   where user_id = v_user_id and course_id = m.course_id;
+  return jsonb_build_object(
+    'module', private.module_json(v_user_id, m),
+    'enrollment', private.enrollment_json(e),
+    'completed_lesson_ids', to_jsonb(v_done),
+    'open', v_open,
+    'next_lesson_id', private.first_incomplete(v_user_id, m.course_id),
+    'certificate', null,
+    'changed', v_done <> '{}');
+end
+$$;
+comment on function private.complete_module(uuid) is
+  'Completes every lesson of a module whose rule allows it, and names what stays open and why.';
+
+-- Doors ---------------------------------------------------------------------------------------------
+
+create function public.enroll(p_course_id bigint) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.enroll(p_course_id); end;
+comment on function public.enroll(bigint) is
+  'Enrols the caller in an open, published course. Returns {enrollment, changed}.';
+
+create function public.start_lesson(p_lesson_id uuid) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.start_lesson(p_lesson_id); end;
+comment on function public.start_lesson(uuid) is
+  'Opens a lesson. Returns {progress, enrollment, changed}.';
+
+create function public.complete_lesson(p_lesson_id uuid) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.complete_lesson(p_lesson_id); end;
+comment on function public.complete_lesson(uuid) is
+  'Completes a lesson. Returns {progress, enrollment, next_lesson_id, certificate, changed}.';
+
+create function public.uncomplete_lesson(p_lesson_id uuid, p_reason text default null)
+returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.uncomplete_lesson(p_lesson_id, p_reason); end;
+comment on function public.uncomplete_lesson(uuid, text) is
+  'Takes a completion back, audited. Returns {progress, enrollment, next_lesson_id, changed}.';
+
+create function public.put_lesson_progress(
+  p_lesson_id uuid, p_status text default null, p_position_seconds integer default null,
+  p_last_accessed timestamptz default null, p_progress numeric default null
+) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic
+  select private.put_lesson_progress(
+    p_lesson_id, p_status, p_position_seconds, p_last_accessed, p_progress);
+end;
+comment on function public.put_lesson_progress(uuid, text, integer, timestamptz, numeric) is
+  'Upsert for clients that hold state. Returns as complete_lesson.';
+
+create function public.start_module(p_module_id uuid) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.start_module(p_module_id); end;
+comment on function public.start_module(uuid) is
+  'Opens a module at its first open lesson. Returns {module, progress, enrollment, changed}.';
+
+create function public.complete_module(p_module_id uuid) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.complete_module(p_module_id); end;
+comment on function public.complete_module(uuid) is
+  'Completes what a module''s rules allow. Returns {module, enrollment, completed_lesson_ids, open, next_lesson_id, certificate, changed}.';
+
+-- The whole path belongs to the writer; callers may execute what stands behind a door, and no more.
+revoke execute on function private.progress_json from public;
+revoke execute on function private.enrollment_json from public;
+revoke execute on function private.rule_missing from public;
+revoke execute on function private.open_lesson from public;
+revoke execute on function private.require_active from public;
+revoke execute on function private.first_incomplete from public;
+revoke execute on function private.local_day from public;
+revoke execute on function private.begin_module from public;
+revoke execute on function private.record_start from public;
+revoke execute on function private.record_event from public;
+revoke execute on function private.record_completion from public;
+revoke execute on function private.next_lesson from public;
+revoke execute on function private.enroll from public;
+revoke execute on function private.start_lesson from public;
+revoke execute on function private.lesson_answer from public;
+revoke execute on function private.refuse_unearned from public;
+revoke execute on function private.complete_lesson from public;
+revoke execute on function private.uncomplete_lesson from public;
+revoke execute on function private.put_lesson_progress from public;
+revoke execute on function private.open_module from public;
+revoke execute on function private.module_json from public;
+revoke execute on function private.start_module from public;
+revoke execute on function private.complete_module from public;
+
+revoke execute on function public.enroll from public, anon, authenticated, service_role;
+grant execute on function public.enroll, private.enroll to authenticated;
+revoke execute on function public.start_lesson from public, anon, authenticated, service_role;
+grant execute on function public.start_lesson, private.start_lesson to authenticated;
+revoke execute on function public.complete_lesson from public, anon, authenticated, service_role;
+grant execute on function public.complete_lesson, private.complete_lesson to authenticated;
+revoke execute on function public.uncomplete_lesson from public, anon, authenticated, service_role;
+grant execute on function public.uncomplete_lesson, private.uncomplete_lesson to authenticated;
+revoke execute on function public.put_lesson_progress from public, anon, authenticated, service_role;
+grant execute on function public.put_lesson_progress, private.put_lesson_progress to authenticated;
+revoke execute on function public.start_module from public, anon, authenticated, service_role;
+grant execute on function public.start_module, private.start_module to authenticated;
+revoke execute on function public.complete_module from public, anon, authenticated, service_role;
+grant execute on function public.complete_module, private.complete_module to authenticated;
+
+grant create on schema private to waymark_writer;
+alter function private.progress_json owner to waymark_writer;
+alter function private.enrollment_json owner to waymark_writer;
+alter function private.rule_missing owner to waymark_writer;
+alter function private.open_lesson owner to waymark_writer;
+alter function private.require_active owner to waymark_writer;
+alter function private.first_incomplete owner to waymark_writer;
+alter function private.local_day owner to waymark_writer;
+alter function private.begin_module owner to waymark_writer;
+alter function private.record_start owner to waymark_writer;
+alter function private.record_event owner to waymark_writer;
+alter function private.record_completion owner to waymark_writer;
+alter function private.next_lesson owner to waymark_writer;
+alter function private.enroll owner to waymark_writer;
+alter function private.start_lesson owner to waymark_writer;
+alter function private.lesson_answer owner to waymark_writer;
+alter function private.refuse_unearned owner to waymark_writer;
+alter function private.complete_lesson owner to waymark_writer;
+alter function private.uncomplete_lesson owner to waymark_writer;
+alter function private.put_lesson_progress owner to waymark_writer;
+alter function private.open_module owner to waymark_writer;
+alter function private.module_json owner to waymark_writer;
+alter function private.start_module owner to waymark_writer;
+alter function private.complete_module owner to waymark_writer;
+revoke create on schema private from waymark_writer;

@@ -1,0 +1,314 @@
+-- Catalogue edits by RPC, for authors and admins. Each locks its courses first, edits one thing, and
+-- writes the audit log; the triggers of the settling migration do the rest.
+
+create function private.require_author(p_course_ids bigint[]) returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if private.is_admin() then
+    return;
+  end if;
+  perform private.require_user();
+  if exists (
+    select from unnest(p_course_ids) as wanted (id)
+     where not exists (
+       select from public.course_staff s
+        where s.course_id = wanted.id and s.user_id = private.uid() and s.role = 'author'))
+  then
+    perform private.fail('not_allowed', 403, 'Only authors of this course may do this');
+  end if;
+end
+$$;
+comment on function private.require_author(bigint[]) is
+  'Refuses callers who are neither admin nor author of all these courses.';
+revoke execute on function private.require_author(bigint[]) from public;
+
+-- Finds the lesson, checks the author, locks the course, and reads the row again under the lock.
+create function private.edit_lesson(p_lesson_id uuid, p_other_course_id bigint default null)
+returns public.lessons
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  l public.lessons;
+  v_course_id bigint;
+begin
+  select course_id into v_course_id from public.lessons where id = p_lesson_id;
+  if not found then
+    perform private.fail('lesson_not_found', 404, 'Lesson not found');
+  end if;
+  perform private.require_author(
+    array_remove(array[v_course_id, p_other_course_id], null));
+  perform private.lock_courses(array[v_course_id, p_other_course_id]);
+  select * into l from public.lessons where id = p_lesson_id;
+  if l.course_id is distinct from v_course_id then
+    perform private.fail('try_again', 503, 'The course is being edited; try again',
+      p_headers => '{"Retry-After": "1"}');
+  end if;
+  return l;
+end
+$$;
+comment on function private.edit_lesson(uuid, bigint) is
+  'Authorises and locks the edit of a lesson (and of the course it moves to); returns its row.';
+revoke execute on function private.edit_lesson(uuid, bigint) from public;
+
+create function private.lesson_json(l public.lessons) returns jsonb
+language sql stable security invoker set search_path = ''
+return to_jsonb(l) - 'content' - 'module_position';
+comment on function private.lesson_json(public.lessons) is 'A lesson''s settings, without its content.';
+revoke execute on function private.lesson_json(public.lessons) from public;
+
+create function private.create_lesson(p_module_id uuid, p_fields jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  m public.modules;
+  l public.lessons;
+  v_unknown text;
+begin
+  select * into m from public.modules where id = p_module_id;
+  if not found then
+    perform private.fail('module_not_found', 404, 'Module not found');
+  end if;
+  perform private.require_author(array[m.course_id]);
+  select string_agg(key, ', ' order by key) into v_unknown
+    from jsonb_object_keys(p_fields) as key
+   where key <> all (array[
+     'slug', 'position', 'title', 'type', 'video_url', 'content', 'duration_seconds', 'is_preview',
+     'is_required', 'weight', 'completion_rule', 'min_view_seconds', 'watch_percent',
+     'pass_percent']);
+  if v_unknown is not null then
+    perform private.fail('unknown_field', 422, 'Unknown field', v_unknown);
+  end if;
+  perform private.lock_courses(array[m.course_id]);
+  -- Defaults for what is not given; at the end of the module when no position is given.
+  l := jsonb_populate_record(null::public.lessons, jsonb_build_object(
+    'id', gen_random_uuid(), 'module_id', m.id, 'course_id', m.course_id,
+    'position', (
+      select coalesce(max(x.position) + 1, 0) from public.lessons x where x.module_id = m.id),
+    'type', 'article', 'is_preview', false, 'is_required', true, 'weight', 1,
+    'completion_rule', 'manual', 'watch_percent', 90, 'pass_percent', 70) || p_fields);
+  insert into public.lessons
+    (id, module_id, course_id, slug, position, title, type, video_url, content, duration_seconds,
+     is_preview, is_required, weight, completion_rule, min_view_seconds, watch_percent,
+     pass_percent)
+  values
+    (l.id, l.module_id, l.course_id, l.slug, l.position, l.title, l.type, l.video_url, l.content,
+     l.duration_seconds, l.is_preview, l.is_required, l.weight, l.completion_rule,
+     l.min_view_seconds, l.watch_percent, l.pass_percent)
+  returning * into l;
+  perform private.audit('lesson.create', l.course_id, null, 'lesson:' || l.id, null, null,
+    private.lesson_json(l));
+  return private.lesson_json(l);
+end
+$$;
+comment on function private.create_lesson(uuid, jsonb) is 'Adds a lesson to a module.';
+
+create function private.move_lesson(p_lesson_id uuid, p_module_id uuid, p_position integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  l public.lessons;
+  m public.modules;
+  v_after public.lessons;
+begin
+  select * into m from public.modules where id = p_module_id;
+  if not found then
+    perform private.fail('module_not_found', 404, 'Module not found');
+  end if;
+  l := private.edit_lesson(p_lesson_id, m.course_id);
+  update public.lessons
+     set module_id = p_module_id, position = p_position
+   where id = p_lesson_id
+     and (module_id, position) is distinct from (p_module_id, p_position)
+  returning * into v_after;
+  if not found then
+    return private.lesson_json(l);
+  end if;
+  perform private.audit('lesson.move', v_after.course_id, null, 'lesson:' || l.id, null,
+    private.lesson_json(l), private.lesson_json(v_after));
+  return private.lesson_json(v_after);
+end
+$$;
+comment on function private.move_lesson(uuid, uuid, integer) is
+  'Moves a lesson within its course or to another one; progress goes along.';
+
+create function private.set_lesson_archived(p_lesson_id uuid, p_archived boolean) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  l public.lessons := private.edit_lesson(p_lesson_id);
+  v_after public.lessons;
+begin
+  update public.lessons
+     set archived_at = case when p_archived then private.clock() end
+   where id = p_lesson_id and (archived_at is not null) <> p_archived
+  returning * into v_after;
+  if not found then
+    return private.lesson_json(l);
+  end if;
+  perform private.audit(case when p_archived then 'lesson.archive' else 'lesson.restore' end,
+    l.course_id, null, 'lesson:' || l.id, null, private.lesson_json(l),
+    private.lesson_json(v_after));
+  return private.lesson_json(v_after);
+end
+$$;
+comment on function private.set_lesson_archived(uuid, boolean) is
+  'Archives or restores a lesson; what learners did in it stays.';
+
+create function private.delete_lesson(p_lesson_id uuid, p_force boolean) returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  l public.lessons := private.edit_lesson(p_lesson_id);
+  v_learners bigint;
+begin
+  select count(*) into v_learners from public.user_progress where lesson_id = p_lesson_id;
+  if v_learners > 0 and not p_force then
+    perform private.fail('progress_exists', 409, 'Learners have progress in this lesson',
+      v_learners || ' learners', 'Archive it, or pass p_force to delete their progress with it');
+  end if;
+  -- Archived first, so that settling still finds who had completed it.
+  update public.lessons set archived_at = private.clock()
+   where id = p_lesson_id and archived_at is null;
+  delete from public.user_progress where lesson_id = p_lesson_id;
+  delete from public.lessons where id = p_lesson_id;
+  perform private.audit('lesson.delete', l.course_id, null, 'lesson:' || l.id, null,
+    private.lesson_json(l), jsonb_build_object('learners_with_progress', v_learners));
+end
+$$;
+comment on function private.delete_lesson(uuid, boolean) is
+  'Deletes a lesson; with learners'' progress in it only by force.';
+
+create function private.move_module(p_module_id uuid, p_course_id bigint, p_position integer)
+returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  m public.modules;
+  v_before public.modules;
+begin
+  select * into v_before from public.modules where id = p_module_id;
+  if not found then
+    perform private.fail('module_not_found', 404, 'Module not found');
+  end if;
+  if not exists (select from public.courses where id = p_course_id) then
+    perform private.fail('course_not_found', 404, 'Course not found');
+  end if;
+  perform private.require_author(array[v_before.course_id, p_course_id]);
+  perform private.lock_courses(array[v_before.course_id, p_course_id]);
+  update public.modules
+     set course_id = p_course_id, position = p_position
+   where id = p_module_id and course_id = v_before.course_id
+  returning * into m;
+  if not found then
+    perform private.fail('try_again', 503, 'The course is being edited; try again',
+      p_headers => '{"Retry-After": "1"}');
+  end if;
+  perform private.audit('module.move', p_course_id, null, 'module:' || p_module_id, null,
+    to_jsonb(v_before), to_jsonb(m));
+  return to_jsonb(m);
+end
+$$;
+comment on function private.move_module(uuid, bigint, integer) is
+  'Moves a module within its course or to another one; its lessons and their progress go along.';
+
+create function private.delete_course(p_course_id bigint, p_force boolean) returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  c public.courses;
+  v_learners bigint;
+begin
+  select * into c from public.courses where id = p_course_id;
+  if not found then
+    perform private.fail('course_not_found', 404, 'Course not found');
+  end if;
+  if not private.is_admin() then
+    perform private.fail('not_allowed', 403, 'Only admins may delete a course');
+  end if;
+  perform private.lock_courses(array[p_course_id]);
+  select count(*) into v_learners from public.enrollments where course_id = p_course_id;
+  if not p_force and (
+    v_learners > 0 or exists (select from public.user_progress where course_id = p_course_id))
+  then
+    perform private.fail('progress_exists', 409, 'Learners are enrolled in this course',
+      v_learners || ' enrolments', 'Archive it, or pass p_force to delete their progress with it');
+  end if;
+  delete from public.enrollments where course_id = p_course_id;
+  delete from public.user_progress p using public.lessons l
+   where l.id = p.lesson_id and l.course_id = p_course_id;
+  delete from public.courses where id = p_course_id;
+  perform private.audit('course.delete', p_course_id, null, 'course:' || p_course_id, null,
+    to_jsonb(c), jsonb_build_object('enrollments', v_learners));
+end
+$$;
+comment on function private.delete_course(bigint, boolean) is
+  'Deletes a course with its modules and lessons; with learners in it only by force.';
+
+-- Doors ---------------------------------------------------------------------------------------------
+
+create function public.create_lesson(p_module_id uuid, p_fields jsonb) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.create_lesson(p_module_id, p_fields); end;
+comment on function public.create_lesson(uuid, jsonb) is
+  'Authors and admins: adds a lesson to a module; returns it.';
+
+create function public.move_lesson(p_lesson_id uuid, p_module_id uuid, p_position integer)
+returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.move_lesson(p_lesson_id, p_module_id, p_position); end;
+comment on function public.move_lesson(uuid, uuid, integer) is
+  'Authors and admins: moves a lesson; progress goes along.';
+
+create function public.archive_lesson(p_lesson_id uuid) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.set_lesson_archived(p_lesson_id, true); end;
+comment on function public.archive_lesson(uuid) is
+  'Authors and admins: takes a lesson out of the course; what learners did in it stays.';
+
+create function public.restore_lesson(p_lesson_id uuid) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.set_lesson_archived(p_lesson_id, false); end;
+comment on function public.restore_lesson(uuid) is 'Authors and admins: brings an archived lesson back.';
+
+create function public.delete_lesson(p_lesson_id uuid, p_force boolean default false) returns void
+language sql volatile security invoker set search_path = ''
+begin atomic select private.delete_lesson(p_lesson_id, p_force); end;
+comment on function public.delete_lesson(uuid, boolean) is
+  'Authors and admins: deletes a lesson; 409 progress_exists unless forced.';
+
+create function public.move_module(p_module_id uuid, p_course_id bigint, p_position integer)
+returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.move_module(p_module_id, p_course_id, p_position); end;
+comment on function public.move_module(uuid, bigint, integer) is
+  'Authors and admins: moves a module, its lessons and their progress.';
+
+create function public.delete_course(p_course_id bigint, p_force boolean default false) returns void
+language sql volatile security invoker set search_path = ''
+begin atomic select private.delete_course(p_course_id, p_force); end;
+comment on function public.delete_course(bigint, boolean) is
+  'Admins: deletes a course; 409 progress_exists unless forced.';
+
+revoke execute on function private.create_lesson from public;
+revoke execute on function private.move_lesson from public;
+revoke execute on function private.set_lesson_archived from public;
+revoke execute on function private.delete_lesson from public;
+revoke execute on function private.move_module from public;
+revoke execute on function private.delete_course from public;
+
+revoke execute on function public.create_lesson from public, anon, authenticated, service_role;
+grant execute on function public.create_lesson, private.create_lesson to authenticated, service_role;
+revoke execute on function public.move_lesson from public, anon, authenticated, service_role;
+grant execute on function public.move_lesson, private.move_lesson to authenticated, service_role;
+revoke execute on function public.archive_lesson from public, anon, authenticated, service_role;
+grant execute on function public.archive_lesson, private.set_lesson_archived to authenticated, service_role;
+revoke execute on function public.restore_lesson from public, anon, authenticated, service_role;
+grant execute on function public.restore_lesson, private.set_lesson_archived to authenticated, service_role;
+revoke execute on function public.delete_lesson from public, anon, authenticated, service_role;
+grant execute on function public.delete_lesson, private.delete_lesson to authenticated, service_role;
+revoke execute on function public.move_module from public, anon, authenticated, service_role;
+grant execute on function public.move_module, private.move_module to authenticated, service_role;
+revoke execute on function public.delete_course from public, anon, authenticated, service_role;
+grant execute on function public.delete_course, private.delete_course to authenticated, service_role;
