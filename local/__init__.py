@@ -1,0 +1,1 @@
+"""The local Supabase stack without Docker: real PostgreSQL, PostgREST, Auth, Storage and functions."""

@@ -1,0 +1,123 @@
+"""First step of bin/dev and bin/test: make .venv and node_modules, then run a module in them.
+
+It runs under whatever Python started the script, so it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+NODE_MODULES = ROOT / "node_modules"
+STATE = ROOT / ".waymark"
+
+# These look at a stack or end it; they must not start a download.
+WITHOUT_INSTALL = {"status", "down"}
+
+
+class SetupError(Exception):
+    """The machine lacks something that the stack needs; the text says what."""
+
+
+def enter(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Install what is missing and replace this process by `module` inside the environment."""
+    try:
+        words = [word for word in arguments if not word.startswith("-")]
+        if not (words and words[0] in WITHOUT_INSTALL):
+            install()
+        elif not PYTHON.exists():
+            raise SetupError("nothing is installed here, so no stack is running")
+    except SetupError as problem:
+        sys.exit(f"waymark: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    environment = dict(os.environ)
+    path = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)
+    os.execve(PYTHON, [str(PYTHON), "-m", module, *arguments], environment)
+
+
+def install() -> None:
+    """Bring .venv and node_modules up to the requirement and lock files.
+
+    Raises SetupError when Python's venv, Node or an installation fails.
+    """
+    STATE.mkdir(mode=0o755, exist_ok=True)
+    python_stamp, node_stamp = _stamps()
+    if _is_stamped(VENV, python_stamp) and _is_stamped(NODE_MODULES, node_stamp):
+        return
+    with _locked(STATE / "install.lock"):
+        if not _is_stamped(VENV, python_stamp):
+            _install_python(python_stamp)
+        if not _is_stamped(NODE_MODULES, node_stamp):
+            _install_node(node_stamp)
+
+
+def _stamps() -> tuple[str, str]:
+    # The place is part of the stamp because a virtual environment cannot be moved.
+    version = ".".join(map(str, sys.version_info[:2]))
+    return (
+        _hash(["requirements.txt", "requirements-dev.txt"], f"{version} {VENV.resolve()}"),
+        _hash(["package.json", "package-lock.json"], "node"),
+    )
+
+
+def _hash(names: Sequence[str], more: str) -> str:
+    digest = hashlib.sha256(more.encode())
+    for name in names:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _is_stamped(folder: Path, stamp: str) -> bool:
+    try:
+        return (folder / ".waymark-stamp").read_text() == stamp
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that two scripts started at one moment install once."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _install_python(stamp: str) -> None:
+    print("waymark: installing Python packages into .venv", file=sys.stderr, flush=True)
+    _run([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv (venv module)")
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*pip, "-r", str(ROOT / "requirements-dev.txt")], "installing Python packages")
+    (VENV / ".waymark-stamp").write_text(stamp)
+
+
+def _install_node(stamp: str) -> None:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        raise SetupError("Node 20 or newer with npm is needed and was not found on PATH")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True).stdout.strip()
+    if not version[1:].split(".")[0].isdigit() or int(version[1:].split(".")[0]) < 20:
+        raise SetupError(f"Node 20 or newer is needed, this is {version or 'unknown'}")
+    print("waymark: installing Node packages into node_modules", file=sys.stderr, flush=True)
+    _run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], "installing Node packages")
+    (NODE_MODULES / ".waymark-stamp").write_text(stamp)
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+    )
+    if done.returncode:
+        raise SetupError(f"{what} failed; the lines above say why")

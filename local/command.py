@@ -1,0 +1,238 @@
+"""The commands of bin/dev."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from local import control
+from local.process import StartError
+from local.stack import DEFAULT_NAME, PARTS, Stack, StackError
+from local.supervisor import Supervisor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        stack = Stack(options.name)
+        action: Callable[[Stack, argparse.Namespace], int] = options.action
+        return action(stack, options)
+    except (StackError, StartError) as problem:
+        print(f"waymark: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    name = argparse.ArgumentParser(add_help=False)
+    name.add_argument(
+        "--name", default=DEFAULT_NAME, help="which stack; others run beside the first (dev)"
+    )
+    ports = argparse.ArgumentParser(add_help=False)
+    for part in PARTS:
+        ports.add_argument(
+            *(["--port"] if part == "gateway" else []),
+            f"--{part.replace('_', '-')}-port",
+            dest=f"{part}_port",
+            type=int,
+            metavar="N",
+            help=f"port of the {part.replace('_', ' ')} (else a free one, kept for later starts)",
+        )
+    parser = argparse.ArgumentParser(
+        prog="bin/dev",
+        description="The local Supabase stack. Without a command: run it in the foreground.",
+        parents=[name, ports],
+    )
+    parser.set_defaults(action=_foreground)
+    commands = parser.add_subparsers(title="commands", metavar="")
+
+    def add(command: str, action: Callable[..., int], text: str, with_ports: bool) -> _Parser:
+        added = commands.add_parser(
+            command, help=text, description=text, parents=[name, ports] if with_ports else [name]
+        )
+        added.set_defaults(action=action)
+        return added
+
+    up = add("up", _up, "start the stack and apply new migrations", True)
+    up.add_argument("--detach", action="store_true", help="return once it is up")
+    status = add("status", _status, "show URLs, keys and processes", False)
+    status.add_argument("-o", "--output", choices=["pretty", "env", "json"], default="pretty")
+    add("down", _down, "end the stack and keep its data", False)
+    reset = add("reset", _reset, "drop the stack's data and keys and start it afresh", True)
+    reset.add_argument("--no-start", action="store_true", help="only drop them")
+    add("install", _install, "only install what the stack and the checks need", False)
+    serve = commands.add_parser("serve", parents=[name, ports])
+    serve.add_argument("--report", type=int, required=True)
+    serve.set_defaults(action=_serve)
+    return parser
+
+
+_Parser = argparse.ArgumentParser
+
+
+def _take_ports(stack: Stack, options: argparse.Namespace) -> None:
+    for part in PARTS:
+        port = getattr(options, f"{part}_port")
+        if port is not None:
+            stack.asked_ports[part] = port
+
+
+def _foreground(stack: Stack, options: argparse.Namespace) -> int:
+    if not stack.try_lock():
+        return _say_up(stack)
+    stack.create_or_load()
+    _take_ports(stack, options)
+    begun = time.monotonic()
+
+    def on_ready() -> None:
+        print(_summary(stack))
+        print(f"\nUp in {time.monotonic() - begun:.1f} s. Ctrl-C ends it.", flush=True)
+
+    asyncio.run(_supervise(stack, _say, on_ready))
+    return 0
+
+
+def _up(stack: Stack, options: argparse.Namespace) -> int:
+    if not options.detach:
+        return _foreground(stack, options)
+    if not stack.try_lock():
+        return _say_up(stack)
+    stack.unlock()
+    if stack.exists():
+        stack.load()
+    stack.asked_ports = {}
+    _take_ports(stack, options)
+    begun = time.monotonic()
+    control.start_detached(stack)
+    stack.load()
+    print(_summary(stack))
+    print(f"\nUp in {time.monotonic() - begun:.1f} s. End it with: bin/dev down{_named(stack)}")
+    return 0
+
+
+def _serve(stack: Stack, options: argparse.Namespace) -> int:
+    """Run the stack for `up --detach`, reporting over a pipe until it is up."""
+    report = os.fdopen(options.report, "w", buffering=1)
+
+    def tell(kind: str, text: str = "") -> None:
+        if not report.closed:
+            report.write(json.dumps({"kind": kind, "text": text}) + "\n")
+
+    def on_ready() -> None:
+        tell("ready")
+        report.close()
+
+    try:
+        if not stack.try_lock():
+            raise StackError(f"stack {stack.name!r} is being started by someone else")
+        stack.create_or_load()
+        _take_ports(stack, options)
+        asyncio.run(_supervise(stack, lambda text: tell("say", text), on_ready))
+    except (StackError, StartError) as problem:
+        tell("failed", str(problem))
+        return 1
+    return 0
+
+
+async def _supervise(stack: Stack, say: Callable[[str], None], ready: Callable[[], None]) -> None:
+    await Supervisor(stack, say).run(ready)
+
+
+def _say_up(stack: Stack) -> int:
+    # Someone holds the lock: it is up, or about to be.
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = control.running(stack)
+        if found and found.ready:
+            stack.load()
+            print(_summary(stack))
+            print("\nIt was up already.")
+            return 0
+        if stack.try_lock():
+            stack.unlock()
+            raise StackError(f"stack {stack.name!r} was just ended; try again")
+        time.sleep(0.1)
+    raise StackError(f"stack {stack.name!r} is being started by someone else")
+
+
+def _status(stack: Stack, options: argparse.Namespace) -> int:
+    found = control.running(stack)
+    if found is None or "supervisor" not in found.processes:
+        print(f"waymark: stack {stack.name!r} is not running", file=sys.stderr)
+        return 1
+    stack.load()
+    if options.output == "env":
+        print("\n".join(f'{key}="{value}"' for key, value in stack.environment().items()))
+    elif options.output == "json":
+        print(json.dumps(stack.environment(), indent=2))
+    else:
+        print(_summary(stack))
+        print("\n" + "\n".join(f"  {key:22} process {pid}" for key, pid in found.processes.items()))
+    return 0
+
+
+def _down(stack: Stack, options: argparse.Namespace) -> int:
+    ended = control.end(stack)
+    print(f"Stack {stack.name!r} is down." if ended else f"Stack {stack.name!r} was not running.")
+    return 0
+
+
+def _reset(stack: Stack, options: argparse.Namespace) -> int:
+    if stack.exists():
+        stack.load()
+        asked = dict(stack.asked_ports)
+    else:
+        asked = {}
+    control.end(stack)
+    if not stack.try_lock():
+        raise StackError(f"stack {stack.name!r} is being started by someone else")
+    stack.remove()
+    stack.unlock()
+    if options.no_start:
+        print(f"Stack {stack.name!r} is gone.")
+        return 0
+    for part, port in asked.items():
+        if getattr(options, f"{part}_port") is None:
+            setattr(options, f"{part}_port", port)
+    options.detach = True
+    return _up(Stack(stack.name), options)
+
+
+def _install(stack: Stack, options: argparse.Namespace) -> int:
+    # bin/dev has installed everything before it called us.
+    return 0
+
+
+def _say(text: str) -> None:
+    print(f"waymark: {text}", file=sys.stderr, flush=True)
+
+
+def _named(stack: Stack) -> str:
+    return "" if stack.name == DEFAULT_NAME else f" --name {stack.name}"
+
+
+def _summary(stack: Stack) -> str:
+    labels = {
+        "API_URL": "API URL",
+        "FUNCTIONS_URL": "Functions URL",
+        "DB_URL": "Database URL",
+        "PUBLISHABLE_KEY": "Publishable key",
+        "SECRET_KEY": "Secret key",
+        "JWT_SECRET": "JWT secret",
+        "ANON_KEY": "anon key",
+        "SERVICE_ROLE_KEY": "service_role key",
+    }
+    values = stack.environment()
+    lines = [f"  {label:18}{values[key]}" for key, label in labels.items()]
+    return "\n".join([f"Stack {stack.name!r}, state and logs in {stack.folder}", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
