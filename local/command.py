@@ -174,7 +174,7 @@ def _status(stack: Stack, options: argparse.Namespace) -> int:
         print(json.dumps(stack.environment(), indent=2))
     else:
         print(_summary(stack))
-        print("\n" + "\n".join(f"  {key:22} process {pid}" for key, pid in found.processes.items()))
+        print("\n" + "\n".join(f"  {key:22}process {pid}" for key, (pid, _) in found.processes.items()))
     return 0
 
 

@@ -19,10 +19,10 @@ END_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Running:
-    """The recorded processes of a stack that are still the ones recorded."""
+    """The recorded processes of a stack that are still the ones recorded, with their start times."""
 
     ready: bool
-    processes: dict[str, int]
+    processes: dict[str, tuple[int, str]]
 
 
 def running(stack: Stack) -> Running | None:
@@ -31,13 +31,15 @@ def running(stack: Stack) -> Running | None:
         data = json.loads((stack.folder / "running.json").read_text())
     except (OSError, ValueError):
         return None
-    # A number whose start time differs belongs to a stranger by now.
-    alive = {
-        key: pid
-        for key, (pid, started) in data["processes"].items()
-        if started is not None and start_time(pid) == started
-    }
+    processes = {key: (pid, started) for key, (pid, started) in data["processes"].items()}
+    alive = {key: process for key, process in processes.items() if _lives(process)}
     return Running(data["ready"], alive) if alive else None
+
+
+def _lives(process: tuple[int, str]) -> bool:
+    # A number whose start time differs belongs to a stranger by now.
+    pid, started = process
+    return started is not None and start_time(pid) == started
 
 
 def start_detached(stack: Stack) -> None:
@@ -77,36 +79,35 @@ def start_detached(stack: Stack) -> None:
 
 
 def end(stack: Stack) -> bool:
-    """End a stack; return whether anything of it was running. Holds no lock afterwards."""
+    """End a stack; return whether anything of it was running."""
     found = running(stack)
     if found is None:
         return False
     supervisor = found.processes.get("supervisor")
     if supervisor is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(supervisor, signal.SIGTERM)
-        if not _wait_gone(stack, "supervisor"):
-            _signal_rest(stack, signal.SIGKILL)
+        _signal([supervisor], signal.SIGTERM)
+        if not _wait_gone([supervisor]):
+            _signal([supervisor], signal.SIGKILL)
     # A killed supervisor takes its parts along on Linux; elsewhere, and in case, by hand.
-    _signal_rest(stack, signal.SIGINT)
-    if not _wait_gone(stack):
-        _signal_rest(stack, signal.SIGKILL)
+    rest = list(found.processes.values())
+    _signal(rest, signal.SIGINT)
+    if not _wait_gone(rest):
+        _signal(rest, signal.SIGKILL)
     (stack.folder / "running.json").unlink(missing_ok=True)
     return True
 
 
-def _wait_gone(stack: Stack, key: str | None = None) -> bool:
+def _wait_gone(processes: list[tuple[int, str]]) -> bool:
     deadline = time.monotonic() + END_SECONDS
-    while time.monotonic() < deadline:
-        found = running(stack)
-        if found is None or (key is not None and key not in found.processes):
-            return True
+    while any(_lives(process) for process in processes):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.02)
-    return False
+    return True
 
 
-def _signal_rest(stack: Stack, number: signal.Signals) -> None:
-    found = running(stack)
-    for pid in found.processes.values() if found else ():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+def _signal(processes: list[tuple[int, str]], number: signal.Signals) -> None:
+    for process in processes:
+        if _lives(process):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process[0], number)
