@@ -22,7 +22,10 @@ grant execute on function private.my_course_ids() to authenticated;
 
 -- courses
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
-grant insert, delete on table public.courses to service_role;
+grant insert (slug, title, author, category, description, image_url, duration_minutes, rating,
+  badges, collections, status, enrollment_mode, content_access)
+  on table public.courses to service_role;
+grant delete on table public.courses to service_role;
 grant update (slug, title, author, category, description, image_url, duration_minutes, rating,
   badges, collections, status, enrollment_mode, content_access)
   on table public.courses to service_role;
@@ -48,7 +51,9 @@ create policy "Members read the cohorts of their courses" on public.cohorts
 
 -- modules
 grant select on table public.modules to anon, authenticated, service_role, waymark_writer;
-grant insert, delete on table public.modules to service_role;
+grant insert (id, course_id, slug, position, title, description, duration_minutes)
+  on table public.modules to service_role;
+grant delete on table public.modules to service_role;
 grant update (course_id, slug, position, title, description, duration_minutes)
   on table public.modules to service_role;
 create policy "Anyone reads the modules of published courses" on public.modules
@@ -60,7 +65,11 @@ create policy "The write path reads every module" on public.modules
 
 -- lessons
 grant select on table public.lessons to anon, authenticated, service_role, waymark_writer;
-grant insert, delete on table public.lessons to service_role;
+grant insert (id, module_id, course_id, slug, position, title, type, video_url, content,
+  duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
+  watch_percent, pass_percent, archived_at)
+  on table public.lessons to service_role;
+grant delete on table public.lessons to service_role;
 grant update (module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
   watch_percent, pass_percent, archived_at)

@@ -4,7 +4,11 @@ alter table public.lessons enable row level security;
 
 revoke all on table public.lessons from public, anon, authenticated, service_role, waymark_writer;
 grant select on table public.lessons to anon, authenticated, service_role, waymark_writer;
-grant insert, delete on table public.lessons to service_role;
+grant insert (id, module_id, course_id, slug, position, title, type, video_url, content,
+  duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
+  watch_percent, pass_percent, archived_at)
+  on table public.lessons to service_role;
+grant delete on table public.lessons to service_role;
 grant update (module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
   watch_percent, pass_percent, archived_at)
