@@ -1,1 +1,1 @@
-"""The local Supabase stack without Docker: real PostgreSQL, PostgREST, Auth, Storage and functions."""
+"""The local Supabase stack without Docker: every part real, one gateway port in front."""

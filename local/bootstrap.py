@@ -65,26 +65,28 @@ def install() -> None:
 
 
 def _stamps() -> tuple[str, str]:
-    # The place is part of the stamp because a virtual environment cannot be moved.
-    version = ".".join(map(str, sys.version_info[:2]))
-    return (
-        _hash(["requirements.txt", "requirements-dev.txt"], f"{version} {VENV.resolve()}"),
-        _hash(["package.json", "package-lock.json"], "node"),
-    )
+    # An environment cannot be moved, nor serve another Python: both are part of its stamp.
+    environment = f"Python {sys.version_info.major}.{sys.version_info.minor} in {VENV.resolve()}"
+    packages = _hash("requirements.txt", "requirements-dev.txt")
+    return f"{environment}\n{packages}", _hash("package.json", "package-lock.json")
 
 
-def _hash(names: Sequence[str], more: str) -> str:
-    digest = hashlib.sha256(more.encode())
+def _hash(*names: str) -> str:
+    digest = hashlib.sha256()
     for name in names:
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
 
 
 def _is_stamped(folder: Path, stamp: str) -> bool:
+    return _stamp(folder) == stamp
+
+
+def _stamp(folder: Path) -> str:
     try:
-        return (folder / ".waymark-stamp").read_text() == stamp
+        return (folder / ".waymark-stamp").read_text()
     except OSError:
-        return False
+        return ""
 
 
 @contextlib.contextmanager
@@ -97,7 +99,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _install_python(stamp: str) -> None:
     print("waymark: installing Python packages into .venv", file=sys.stderr, flush=True)
-    _run([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv (venv module)")
+    if _stamp(VENV).split("\n")[0] != stamp.split("\n")[0]:
+        _run([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv (venv module)")
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "-r", str(ROOT / "requirements-dev.txt")], "installing Python packages")
     (VENV / ".waymark-stamp").write_text(stamp)

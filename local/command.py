@@ -110,7 +110,7 @@ def _up(stack: Stack, options: argparse.Namespace) -> int:
     stack.asked_ports = {}
     _take_ports(stack, options)
     begun = time.monotonic()
-    control.start_detached(stack)
+    control.launch(stack, _say)
     stack.load()
     print(_summary(stack))
     print(f"\nUp in {time.monotonic() - begun:.1f} s. End it with: bin/dev down{_named(stack)}")
@@ -174,7 +174,9 @@ def _status(stack: Stack, options: argparse.Namespace) -> int:
         print(json.dumps(stack.environment(), indent=2))
     else:
         print(_summary(stack))
-        print("\n" + "\n".join(f"  {key:22}process {pid}" for key, (pid, _) in found.processes.items()))
+        print()
+        for key, (pid, _) in found.processes.items():
+            print(f"  {key:18}process {pid}")
     return 0
 
 

@@ -9,17 +9,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from local.process import start_time
+from local.bootstrap import ROOT
+from local.process import end_with_parent, start_time
 from local.stack import Stack, StackError
 
 END_SECONDS = 60.0
 
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Running:
-    """The recorded processes of a stack that are still the ones recorded, with their start times."""
+    """The processes of a stack that still run, each with its start time."""
 
     ready: bool
     processes: dict[str, tuple[int, str]]
@@ -42,10 +46,11 @@ def _lives(process: tuple[int, str]) -> bool:
     return started is not None and start_time(pid) == started
 
 
-def start_detached(stack: Stack) -> None:
-    """Start a stack in the background and wait until it is ready.
+def launch(stack: Stack, say: Say, tied: bool = False) -> subprocess.Popen[bytes]:
+    """Start a stack's supervisor in the background and return it once the stack is ready.
 
-    Raises StackError with the reason when it does not come up.
+    A tied supervisor ends with this process, however this process ends (on Linux). Raises
+    StackError with the reason when the stack does not come up; nothing is left running then.
     """
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "local.command", "serve", "--name", stack.name]
@@ -54,11 +59,13 @@ def start_detached(stack: Stack) -> None:
         command += [f"--{part.replace('_', '-')}-port", str(port)]
     process = subprocess.Popen(
         command,
+        cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         pass_fds=(writer,),
+        preexec_fn=end_with_parent(signal.SIGTERM) if tied else None,
     )
     os.close(writer)
     try:
@@ -66,14 +73,13 @@ def start_detached(stack: Stack) -> None:
             for line in report:
                 message = json.loads(line)
                 if message["kind"] == "ready":
-                    return
+                    return process
                 if message["kind"] == "failed":
                     raise StackError(message["text"])
-                print(f"waymark: {message['text']}", file=sys.stderr, flush=True)
+                say(message["text"])
         raise StackError("the supervisor ended without a word")
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        process.terminate()
         process.wait()
         raise
 

@@ -115,14 +115,11 @@ class Gateway:
         if is_rest:
             headers = self._settle_keys(request, is_lite=False)
             return await self._forward(request, settings.rest, path[8:] or "/", headers, cors=True)
-        headers = (
-            request.headers
-            if KEYLESS.match(path) and not _api_key(request)
-            else self._settle_keys(request, is_lite=True)
-        )
-        if SESSION_PATHS.match(path) or (
-            request.method == "POST" and SIGNING_PATHS.match(path)
-        ):
+        if KEYLESS.match(path) and not _api_key(request):
+            headers = CIMultiDict(request.headers)
+        else:
+            headers = self._settle_keys(request, is_lite=True)
+        if SESSION_PATHS.match(path) or (request.method == "POST" and SIGNING_PATHS.match(path)):
             return await self._adapt(request, path, headers)
         return await self._forward(request, settings.auth, path, headers, cors=True)
 

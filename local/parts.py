@@ -166,7 +166,10 @@ def _answers(url: str, ok: bool = False) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
         timeout = aiohttp.ClientTimeout(total=2)
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(url) as answer,
+            ):
                 return answer.status == 200 if ok else True
         except (aiohttp.ClientError, TimeoutError):
             return False

@@ -82,8 +82,10 @@ async def start(program: Program) -> Child:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=program.inherit,
-                preexec_fn=_end_with_parent(program.stop_signal),
-                **({"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}),
+                preexec_fn=end_with_parent(program.stop_signal),
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
             )
     except OSError as problem:
         raise StartError(f"{program.name}: cannot run {program.command[0]}: {problem}") from problem
@@ -115,8 +117,8 @@ def _status(child: Child) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
 
 
-def _end_with_parent(how: signal.Signals) -> Callable[[], None] | None:
-    """Return what makes a Linux child end when its supervisor is killed, else None."""
+def end_with_parent(how: signal.Signals) -> Callable[[], None] | None:
+    """Return what a Linux child runs first to end when its parent is killed; else None."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
@@ -142,7 +144,9 @@ def start_time(pid: int) -> str | None:
     """Return a mark of when a process started, or None when there is none: pids are reused."""
     try:
         # The name in brackets may contain spaces; the fields after it are fixed.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # A zombie has ended; only its parent has not asked how.
+        return None if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         pass
     if not Path("/proc/self").exists():

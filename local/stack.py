@@ -111,6 +111,7 @@ class Stack:
             shutil.rmtree(self.database_folder, ignore_errors=True)
             self._remove_outside_home_if_empty()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock_path.unlink(missing_ok=True)
 
     # Places outside the clone
 
@@ -157,20 +158,29 @@ class Stack:
     def try_lock(self) -> bool:
         """Take the stack's lock, or return False when a supervisor holds it."""
         STATE.mkdir(mode=0o755, exist_ok=True)
-        file = (STATE / f".{self.name}.lock").open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while True:
+            file = self._lock_path.open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                if self._lock_path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                    self._lock = file
+                    return True
+            # Whoever held it before us has deleted the file: lock the one that counts now.
             file.close()
-            return False
-        self._lock = file
-        return True
 
     def unlock(self) -> None:
         """Give the lock back."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def _lock_path(self) -> Path:
+        return STATE / f".{self.name}.lock"
 
     # What callers of the stack need to know
 
@@ -185,9 +195,7 @@ class Stack:
 
     def database_url(self, role: str = "postgres") -> str:
         """Return the connection URL of a login role."""
-        password = (
-            self.secrets.superuser if role == "supabase_admin" else self.secrets.database
-        )
+        password = self.secrets.superuser if role == "supabase_admin" else self.secrets.database
         return f"postgresql://{role}:{password}@{HOST}:{self.ports['database']}/postgres"
 
     @property

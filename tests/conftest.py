@@ -1,0 +1,26 @@
+"""What every test can use: the stack, and the option for tests that take long."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stack import Stack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests marked long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="takes long: bin/test --long")
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The stack under test."""
+    return Stack.from_environment()
