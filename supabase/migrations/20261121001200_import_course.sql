@@ -1,0 +1,620 @@
+-- Course import: makes a course equal to a document (docs/reference/course-format.md), for admins.
+--
+-- One more door of the catalogue edits: it locks the course, writes only what differs, and leaves
+-- counters to the settling triggers. Rows are found by slug, so an edited document updates in place
+-- and progress stays. Lessons that the document no longer has are archived. Rows made by hand have
+-- no slug and are left alone.
+--
+-- bin/admin checks a file in full and in words for its author; what is checked here is what must
+-- never be wrong, whoever calls.
+
+-- Reading the document ------------------------------------------------------------------------------
+
+create function private.elements(p_list jsonb)
+returns table (place integer, body jsonb)
+language sql immutable security invoker set search_path = ''
+as $$
+  select (e.n - 1)::integer, e.value
+    from jsonb_array_elements(
+      case when jsonb_typeof(p_list) = 'array' then p_list else '[]' end) with ordinality as e (value, n)
+$$;
+comment on function private.elements(jsonb) is 'A list with places from 0; nothing for what is no list.';
+revoke execute on function private.elements(jsonb) from public;
+
+create function private.course_items(p_document jsonb)
+returns table (kind text, place integer, module_slug text, lesson_slug text, body jsonb)
+language sql immutable security invoker set search_path = ''
+as $$
+  with course as (
+    select p_document -> 'course' as body
+  ),
+  module as (
+    select m.place, m.body ->> 'slug' as slug, m.body
+      from private.elements(p_document -> 'modules') as m
+  ),
+  lesson as (
+    select l.place, m.slug as module_slug, l.body ->> 'slug' as slug, l.body
+      from module m
+     cross join lateral private.elements(m.body -> 'lessons') as l
+  )
+  select 'course', 0, null::text, null::text, body from course
+  union all
+  select 'module', place, slug, null, body - 'lessons' from module
+   where jsonb_typeof(body) = 'object'
+  union all
+  select 'module', place, null, null, body from module
+   where jsonb_typeof(body) <> 'object'
+  union all
+  select 'lesson', place, module_slug, slug, body from lesson
+  union all
+  select 'resource', r.place, null, null, r.body
+    from course c cross join lateral private.elements(c.body -> 'resources') as r
+  union all
+  select 'resource', r.place, l.module_slug, l.slug, r.body
+    from lesson l cross join lateral private.elements(l.body -> 'resources') as r
+$$;
+comment on function private.course_items(jsonb) is
+  'The course, modules, lessons and resources of a document, one row each, in their lists'' order.';
+revoke execute on function private.course_items(jsonb) from public;
+
+create function private.is_json(p_value jsonb, p_type text) returns boolean
+language sql immutable security invoker set search_path = ''
+return case p_type
+  when 'integer' then
+    case when jsonb_typeof(p_value) = 'number'
+      then p_value::numeric % 1 = 0 and abs(p_value::numeric) < 2147483648 else false end
+  when 'texts' then
+    jsonb_typeof(p_value) = 'array'
+    and not jsonb_path_exists(p_value, 'strict $[*] ? (@.type() != "string")')
+  else jsonb_typeof(p_value) = p_type
+end;
+comment on function private.is_json(jsonb, text) is
+  'Whether a value has a JSON type; "integer" and "texts" (a list of strings) beside the usual.';
+revoke execute on function private.is_json(jsonb, text) from public;
+
+-- What the table constraints below cannot say: shape, unknown fields, duplicates.
+create function private.course_faults(p_document jsonb) returns text[]
+language sql stable security invoker set search_path = ''
+as $$
+  with known (kind, fields, required) as (
+    values
+      ('course', '{"slug": "string", "title": "string", "author": "string", "category": "string",
+        "description": "string", "image_url": "string", "duration_minutes": "integer",
+        "rating": "number", "badges": "texts", "collections": "texts", "status": "string",
+        "enrollment_mode": "string", "content_access": "string", "resources": "array"}'::jsonb,
+        array['slug', 'title', 'status']),
+      ('module', '{"slug": "string", "title": "string", "description": "string",
+        "duration_minutes": "integer", "lessons": "array"}', array['slug', 'title']),
+      ('lesson', '{"slug": "string", "title": "string", "type": "string", "content": "string",
+        "video_url": "string", "duration_seconds": "integer", "is_preview": "boolean",
+        "is_required": "boolean", "weight": "integer", "completion_rule": "string",
+        "min_view_seconds": "integer", "watch_percent": "integer", "pass_percent": "integer",
+        "resources": "array"}', array['slug', 'title']),
+      ('resource', '{"title": "string", "url": "string", "kind": "string"}', array['title', 'url'])
+  ),
+  item as (
+    select i.*, k.fields, k.required,
+           i.kind || coalesce(
+             ' ' || case i.kind when 'module' then i.module_slug when 'lesson' then i.lesson_slug
+                      when 'resource' then i.body ->> 'title' end,
+             case when i.kind <> 'course' then ' ' || i.place end, '') as name
+      from private.course_items(p_document) as i
+      join known k on k.kind = i.kind
+  ),
+  fault (message) as (
+    select 'the document must have waymark: 1, course and a list modules, and nothing else'
+     where jsonb_typeof(p_document) <> 'object'
+        or p_document -> 'waymark' is distinct from '1'
+        or p_document - array['waymark', 'course', 'modules'] <> '{}'
+        or jsonb_typeof(p_document -> 'course') is distinct from 'object'
+        or jsonb_typeof(p_document -> 'modules') is distinct from 'array'
+        or p_document -> 'modules' = '[]'
+    union all
+    select i.name || ': must be an object' from item i where jsonb_typeof(i.body) <> 'object'
+    union all
+    select i.name || case when i.fields ? f.key
+             then ': ' || f.key || ' must be ' || (i.fields ->> f.key)
+             else ': unknown field ' || f.key end
+      from item i
+     cross join lateral jsonb_each(
+       case when jsonb_typeof(i.body) = 'object' then i.body else '{}' end) as f
+     where (f.value <> 'null' or not i.fields ? f.key)
+       and private.is_json(f.value, i.fields ->> f.key) is not true
+    union all
+    select i.name || ': ' || f.key || ' is missing'
+      from item i
+     cross join lateral unnest(i.required) as f (key)
+     where jsonb_typeof(i.body) = 'object' and i.body ->> f.key is null
+    union all
+    select 'module ' || i.module_slug || ': the slug stands ' || count(*) || ' times'
+      from item i where i.kind = 'module' group by i.module_slug having count(*) > 1
+       and i.module_slug is not null
+    union all
+    select 'lesson ' || i.lesson_slug || ': the slug stands ' || count(*) || ' times'
+      from item i where i.kind = 'lesson' group by i.lesson_slug having count(*) > 1
+       and i.lesson_slug is not null
+    union all
+    select coalesce('lesson ' || i.lesson_slug, 'course') || ': the resource ' || (i.body ->> 'url')
+             || ' stands ' || count(*) || ' times'
+      from item i where i.kind = 'resource'
+     group by i.lesson_slug, i.body ->> 'url' having count(*) > 1 and i.body ->> 'url' is not null
+  )
+  select coalesce(array_agg(shown.message), '{}')
+    from (select left(message, 300) as message from fault limit 100) as shown
+$$;
+comment on function private.course_faults(jsonb) is
+  'What is wrong with the shape of a course document; empty when nothing is.';
+revoke execute on function private.course_faults(jsonb) from public;
+
+-- The constraint itself is asked which items break it, so that both can never differ.
+create function private.constraint_culprits(
+  p_document jsonb, p_table text, p_constraint text
+) returns text
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_check text;
+  v_culprits text;
+begin
+  select pg_get_expr(c.conbin, c.conrelid) into v_check
+    from pg_catalog.pg_constraint c
+   where c.conrelid = to_regclass('public.' || quote_ident(p_table)) and c.contype = 'c'
+     and c.conname = p_constraint;
+  if not found then
+    return null;
+  end if;
+  execute format(
+    $query$
+      select string_agg(x.name || ' breaks ' || %L || ': ' || %L, e'\n')
+        from (
+          select i.kind || ' ' || coalesce(i.lesson_slug, i.module_slug, i.body ->> 'slug', 'of the course')
+                   as name
+            from private.course_items($1) i
+           cross join lateral jsonb_populate_record(
+             null::public.%I, private.course_defaults(i.kind) || jsonb_strip_nulls(i.body)) as r
+           where i.kind || 's' = %L and (%s) is false
+           limit 100
+        ) as x
+    $query$, p_constraint, v_check, p_table, p_table, v_check)
+    into v_culprits using p_document;
+  return v_culprits;
+end
+$$;
+comment on function private.constraint_culprits(jsonb, text, text) is
+  'Which items of a document break this check constraint, in words; null when none is known.';
+revoke execute on function private.constraint_culprits(jsonb, text, text) from public;
+
+-- The keys are the fields that a document governs; leaving one out means this value.
+create function private.course_defaults(p_kind text) returns jsonb
+language sql immutable parallel safe security invoker set search_path = ''
+return case p_kind
+  when 'course' then
+    '{"title": null, "author": null, "category": null, "description": null, "image_url": null,
+      "duration_minutes": null, "rating": null, "badges": [], "collections": [], "status": null,
+      "enrollment_mode": "open", "content_access": "enrolled"}'::jsonb
+  when 'module' then
+    '{"position": null, "title": null, "description": null, "duration_minutes": null}'
+  when 'lesson' then
+    '{"module_id": null, "position": null, "title": null, "type": "article", "video_url": null,
+      "content": null, "duration_seconds": null, "is_preview": false, "is_required": true,
+      "weight": 1, "completion_rule": "manual", "min_view_seconds": null, "watch_percent": 90,
+      "pass_percent": 70, "archived_at": null}'
+  when 'resource' then '{"position": null, "title": null, "url": null, "kind": "link"}'
+end;
+comment on function private.course_defaults(text) is
+  'The fields of a course, module, lesson or resource that an import governs, with their defaults.';
+revoke execute on function private.course_defaults(text) from public;
+
+create function private.changed_fields(p_kind text, p_old jsonb, p_new jsonb) returns text[]
+language sql immutable security invoker set search_path = ''
+as $$
+  select coalesce(array_agg(f.key order by f.key), '{}')
+    from jsonb_object_keys(private.course_defaults(p_kind)) as f (key)
+   where p_old -> f.key is distinct from p_new -> f.key
+$$;
+comment on function private.changed_fields(text, jsonb, jsonb) is
+  'The governed fields in which two rows differ.';
+revoke execute on function private.changed_fields(text, jsonb, jsonb) from public;
+
+-- Writing it, part by part --------------------------------------------------------------------------
+-- Each part returns what it did: lists of slugs, or slug: fields. Only rows that differ are written.
+
+create function private.import_modules(p_course_id bigint, p_document jsonb) returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_created text[];
+  v_report jsonb;
+begin
+  with made as (
+    insert into public.modules (course_id, slug, position, title, description, duration_minutes)
+    select p_course_id, m.slug, i.place, m.title, m.description, m.duration_minutes
+      from private.course_items(p_document) as i
+     cross join lateral jsonb_populate_record(null::public.modules, i.body) as m
+     where i.kind = 'module'
+       and not exists (
+         select from public.modules x where x.course_id = p_course_id and x.slug = m.slug)
+     order by i.place
+    returning slug, position
+  )
+  select array_agg(slug order by position) into v_created from made;
+
+  with plan as materialized (
+    select o.id, o.slug, o.position as old_position, n.row as n,
+           private.changed_fields('module', to_jsonb(o), to_jsonb(n.row)) as fields
+      from private.course_items(p_document) as i
+      join public.modules o on o.course_id = p_course_id and o.slug = i.module_slug
+     cross join lateral (
+       select jsonb_populate_record(o, private.course_defaults('module')
+         || jsonb_strip_nulls(i.body) || jsonb_build_object('position', i.place)) as row
+     ) as n
+     where i.kind = 'module' and o.slug <> all (coalesce(v_created, '{}'))
+  ),
+  written as (
+    update public.modules m
+       set (position, title, description, duration_minutes)
+         = ((p.n).position, (p.n).title, (p.n).description, (p.n).duration_minutes)
+      from plan p
+     where m.id = p.id and p.fields <> '{}'
+  ),
+  -- A new number alone says little: of interest is who changed places.
+  told as (
+    select p.slug,
+           case when row_number() over (order by p.old_position, p.id)
+                   <> row_number() over (order by (p.n).position)
+             then p.fields else array_remove(p.fields, 'position') end as fields,
+           p.fields
+      from plan p
+  )
+  select jsonb_build_object(
+           'updated', coalesce(
+             jsonb_object_agg(t.slug, t.fields) filter (where t.fields <> '{}'), '{}'),
+           'renumbered', count(*) filter (where t.fields = '{}' and t.written <> '{}'))
+    into v_report
+    from told as t (slug, fields, written);
+  return v_report || jsonb_build_object('created', to_jsonb(coalesce(v_created, '{}')));
+end
+$$;
+comment on function private.import_modules(bigint, jsonb) is
+  'Makes the modules of a course equal to a document: {created, updated, renumbered}.';
+revoke execute on function private.import_modules(bigint, jsonb) from public;
+
+-- New lessons first, then everything else in one statement: were a lesson archived before its
+-- replacement is there, learners who lack just that one would be told that they finished.
+create function private.import_lessons(p_course_id bigint, p_document jsonb) returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_created text[];
+  v_report jsonb;
+begin
+  with made as (
+    insert into public.lessons
+      (module_id, course_id, slug, position, title, type, video_url, content, duration_seconds,
+       is_preview, is_required, weight, completion_rule, min_view_seconds, watch_percent,
+       pass_percent)
+    select m.id, p_course_id, l.slug, i.place, l.title, l.type, l.video_url, l.content,
+           l.duration_seconds, l.is_preview, l.is_required, l.weight, l.completion_rule,
+           l.min_view_seconds, l.watch_percent, l.pass_percent
+      from private.course_items(p_document) as i
+      join public.modules m on m.course_id = p_course_id and m.slug = i.module_slug
+     cross join lateral jsonb_populate_record(null::public.lessons,
+       private.course_defaults('lesson') || jsonb_strip_nulls(i.body)) as l
+     where i.kind = 'lesson'
+       and not exists (
+         select from public.lessons x where x.course_id = p_course_id and x.slug = l.slug)
+     order by m.position, i.place
+    returning slug, module_position, position
+  )
+  select array_agg(slug order by module_position, position) into v_created from made;
+
+  with incoming as materialized (
+    select i.lesson_slug as slug, i.module_slug, jsonb_strip_nulls(i.body)
+             || jsonb_build_object('position', i.place, 'module_id', m.id) as body
+      from private.course_items(p_document) as i
+      join public.modules m on m.course_id = p_course_id and m.slug = i.module_slug
+     where i.kind = 'lesson'
+  ),
+  plan as materialized (
+    select o.id, o.slug, o.module_id, o.position as old_position, n.row as n,
+           private.changed_fields('lesson', to_jsonb(o), to_jsonb(n.row)) as fields,
+           from_module.slug as from_slug, i.module_slug as to_slug,
+           o.archived_at is not null as was_archived, i.slug is not null as is_wanted
+      from public.lessons o
+      join public.modules from_module on from_module.id = o.module_id
+      left join incoming i on i.slug = o.slug
+     cross join lateral (
+       select case
+         when i.slug is not null then
+           jsonb_populate_record(o, private.course_defaults('lesson') || i.body)
+         else jsonb_populate_record(o, jsonb_build_object(
+           'archived_at', coalesce(o.archived_at, private.clock()))) end as row
+     ) as n
+     where o.course_id = p_course_id and o.slug is not null
+       and o.slug <> all (coalesce(v_created, '{}'))
+  ),
+  written as (
+    update public.lessons l
+       set (module_id, position, title, type, video_url, content, duration_seconds, is_preview,
+            is_required, weight, completion_rule, min_view_seconds, watch_percent, pass_percent,
+            archived_at)
+         = ((p.n).module_id, (p.n).position, (p.n).title, (p.n).type, (p.n).video_url,
+            (p.n).content, (p.n).duration_seconds, (p.n).is_preview, (p.n).is_required,
+            (p.n).weight, (p.n).completion_rule, (p.n).min_view_seconds, (p.n).watch_percent,
+            (p.n).pass_percent, (p.n).archived_at)
+      from plan p
+     where l.id = p.id and p.fields <> '{}'
+  ),
+  placed as (
+    select p.*, (p.n).module_id <> p.module_id as is_moved,
+           p.is_wanted and not p.was_archived and (p.n).module_id = p.module_id as is_kept
+      from plan p
+  ),
+  -- A new number alone says little: of interest is who changed places in a module.
+  told as (
+    select p.*,
+           array_remove(array_remove(
+             case when p.is_kept
+                   and row_number() over (
+                     partition by p.module_id, p.is_kept order by p.old_position, p.id)
+                    <> row_number() over (
+                     partition by p.module_id, p.is_kept order by (p.n).position)
+               then p.fields else array_remove(p.fields, 'position') end,
+             'module_id'), 'archived_at') as told_fields
+      from placed p
+  )
+  select jsonb_build_object(
+           'updated', coalesce(
+             jsonb_object_agg(t.slug, t.told_fields) filter (where t.told_fields <> '{}'), '{}'),
+           'moved', coalesce(
+             jsonb_object_agg(t.slug, jsonb_build_object('from', t.from_slug, 'to', t.to_slug))
+               filter (where t.is_moved), '{}'),
+           'archived', coalesce(jsonb_agg(t.slug order by t.slug)
+             filter (where not t.is_wanted and not t.was_archived), '[]'),
+           'restored', coalesce(jsonb_agg(t.slug order by t.slug)
+             filter (where t.is_wanted and t.was_archived), '[]'),
+           'renumbered', count(*) filter (where t.fields = '{position}' and t.told_fields = '{}'))
+    into v_report
+    from told t;
+  return v_report || jsonb_build_object('created', to_jsonb(coalesce(v_created, '{}')));
+end
+$$;
+comment on function private.import_lessons(bigint, jsonb) is
+  'Makes the lessons of a course equal to a document: {created, updated, moved, archived, restored, renumbered}.';
+revoke execute on function private.import_lessons(bigint, jsonb) from public;
+
+create function private.import_resources(p_course_id bigint, p_document jsonb) returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_incoming jsonb;
+  v_owners uuid[] := '{}';
+  v_some uuid[];
+begin
+  -- Owner null is the course itself.
+  select coalesce(jsonb_agg(private.course_defaults('resource') || jsonb_strip_nulls(i.body)
+           || jsonb_build_object('lesson_id', l.id, 'position', i.place)), '[]')
+    into v_incoming
+    from private.course_items(p_document) as i
+    left join public.lessons l on l.course_id = p_course_id and l.slug = i.lesson_slug
+   where i.kind = 'resource';
+
+  -- Links of archived lessons stay with them, as do those of lessons made by hand.
+  with gone as (
+    delete from public.resources r
+     where r.course_id = p_course_id
+       and (r.lesson_id is null or exists (
+         select from public.lessons l
+          where l.id = r.lesson_id and l.slug is not null and l.archived_at is null))
+       and not exists (
+         select from jsonb_populate_recordset(null::public.resources, v_incoming) as n
+          where n.lesson_id is not distinct from r.lesson_id and n.url = r.url)
+    returning r.lesson_id
+  )
+  select array_agg(lesson_id) into v_some from gone;
+  v_owners := v_owners || v_some;
+
+  with changed as (
+    update public.resources r
+       set title = n.title, kind = n.kind, position = n.position
+      from jsonb_populate_recordset(null::public.resources, v_incoming) as n
+     where r.course_id = p_course_id
+       and r.lesson_id is not distinct from n.lesson_id and r.url = n.url
+       and (r.title, r.kind, r.position) is distinct from (n.title, n.kind, n.position)
+    returning r.lesson_id
+  )
+  select array_agg(lesson_id) into v_some from changed;
+  v_owners := v_owners || v_some;
+
+  with made as (
+    insert into public.resources (course_id, lesson_id, position, title, url, kind)
+    select p_course_id, n.lesson_id, n.position, n.title, n.url, n.kind
+      from jsonb_populate_recordset(null::public.resources, v_incoming) as n
+     where not exists (
+       select from public.resources r
+        where r.course_id = p_course_id
+          and r.lesson_id is not distinct from n.lesson_id and r.url = n.url)
+    returning lesson_id
+  )
+  select array_agg(lesson_id) into v_some from made;
+  v_owners := v_owners || v_some;
+
+  return jsonb_build_object(
+    'course', array_position(v_owners, null) is not null,
+    'lessons', (
+      select coalesce(jsonb_object_agg(l.slug, '["resources"]'::jsonb), '{}')
+        from public.lessons l where l.id = any (v_owners)));
+end
+$$;
+comment on function private.import_resources(bigint, jsonb) is
+  'Makes the resources of a course and its lessons equal to a document; says whose changed.';
+revoke execute on function private.import_resources(bigint, jsonb) from public;
+
+create function private.empty_import() returns jsonb
+language sql immutable parallel safe security invoker set search_path = ''
+return '{"created": {"course": false, "modules": [], "lessons": []},
+  "updated": {"course": [], "modules": {}, "lessons": {}}, "moved": {"lessons": {}},
+  "archived": {"lessons": []}, "restored": {"lessons": []}, "deleted": {"modules": []},
+  "renumbered": {"modules": 0, "lessons": 0}}'::jsonb;
+comment on function private.empty_import() is 'The report of an import that changed nothing.';
+revoke execute on function private.empty_import() from public;
+
+create function private.write_course(p_document jsonb) returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_slug text := p_document -> 'course' ->> 'slug';
+  v_old public.courses;
+  n public.courses;
+  v_created boolean := false;
+  v_course_id bigint;
+  v_fields text[];
+  v_modules jsonb;
+  v_lessons jsonb;
+  v_resources jsonb;
+  v_updated jsonb;
+  v_deleted text[];
+  v_report jsonb;
+begin
+  -- The catalogue key comes before any row: a new course's row is touched to lock the course.
+  perform private.lock_courses('{}');
+  select id into v_course_id from public.courses where slug = v_slug;
+  if not found then
+    insert into public.courses (slug, title)
+    values (v_slug, p_document -> 'course' ->> 'title')
+        on conflict (slug) do nothing
+    returning id into v_course_id;
+    v_created := found;
+    if not found then  -- somebody else made it while we waited
+      select id into v_course_id from public.courses where slug = v_slug;
+    end if;
+  end if;
+  perform private.lock_courses(array[v_course_id]);
+  select * into v_old from public.courses
+   where id = v_course_id and slug = v_slug for no key update;
+  if not found then
+    perform private.fail('try_again', 503, 'The course is being edited; try again',
+      p_headers => '{"Retry-After": "1"}');
+  end if;
+
+  n := jsonb_populate_record(v_old, private.course_defaults('course')
+    || jsonb_strip_nulls(p_document -> 'course'));
+  v_fields := private.changed_fields('course', to_jsonb(v_old), to_jsonb(n));
+  if v_fields <> '{}' then
+    update public.courses
+       set (title, author, category, description, image_url, duration_minutes, rating, badges,
+            collections, status, enrollment_mode, content_access)
+         = (n.title, n.author, n.category, n.description, n.image_url, n.duration_minutes,
+            n.rating, n.badges, n.collections, n.status, n.enrollment_mode, n.content_access)
+     where id = v_course_id;
+  end if;
+
+  v_modules := private.import_modules(v_course_id, p_document);
+  v_lessons := private.import_lessons(v_course_id, p_document);
+
+  -- Modules that left the document go, unless archived or hand-made lessons still live there.
+  with gone as (
+    delete from public.modules m
+     where m.course_id = v_course_id and m.slug is not null
+       and not exists (
+         select from private.course_items(p_document) i
+          where i.kind = 'module' and i.module_slug = m.slug)
+       and not exists (select from public.lessons l where l.module_id = m.id)
+    returning m.slug
+  )
+  select array_agg(slug order by slug) into v_deleted from gone;
+
+  v_resources := private.import_resources(v_course_id, p_document);
+  if (v_resources -> 'course')::boolean then
+    v_fields := array_append(v_fields, 'resources');
+  end if;
+  -- What a new lesson links to is part of its making.
+  select coalesce(jsonb_object_agg(
+           u.key, coalesce(v_lessons -> 'updated' -> u.key, '[]') || coalesce(
+             v_resources -> 'lessons' -> u.key, '[]')), '{}')
+    into v_updated
+    from (
+      select key from jsonb_object_keys(v_lessons -> 'updated') as key
+      union
+      select key from jsonb_object_keys(v_resources -> 'lessons') as key
+    ) as u
+   where not v_lessons -> 'created' ? u.key;
+
+  v_report := jsonb_build_object(
+    'course_id', v_course_id,
+    'slug', v_slug,
+    'created', jsonb_build_object(
+      'course', v_created, 'modules', v_modules -> 'created', 'lessons', v_lessons -> 'created'),
+    'updated', jsonb_build_object(
+      'course', case when v_created then '[]' else to_jsonb(v_fields) end,
+      'modules', v_modules -> 'updated', 'lessons', v_updated),
+    'moved', jsonb_build_object('lessons', v_lessons -> 'moved'),
+    'archived', jsonb_build_object('lessons', v_lessons -> 'archived'),
+    'restored', jsonb_build_object('lessons', v_lessons -> 'restored'),
+    'deleted', jsonb_build_object('modules', to_jsonb(coalesce(v_deleted, '{}'))),
+    'renumbered', jsonb_build_object(
+      'modules', v_modules -> 'renumbered', 'lessons', v_lessons -> 'renumbered'));
+  v_report := v_report || jsonb_build_object('changed',
+    v_report - array['course_id', 'slug'] <> private.empty_import());
+  if (v_report -> 'changed')::boolean then
+    perform private.audit('course.import', v_course_id, null, 'course:' || v_course_id, null, null,
+      v_report);
+  end if;
+  return v_report;
+end
+$$;
+comment on function private.write_course(jsonb) is
+  'Makes a course equal to a document of the right shape and returns the report.';
+revoke execute on function private.write_course(jsonb) from public;
+
+-- The door ------------------------------------------------------------------------------------------
+
+create function private.import_course(p_document jsonb, p_dry_run boolean) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_faults text[];
+  v_report jsonb;
+  v_table text;
+  v_constraint text;
+begin
+  if not private.is_admin() then
+    perform private.fail('not_allowed', 403, 'Only admins import courses');
+  end if;
+  v_faults := private.course_faults(p_document);
+  if v_faults <> '{}' then
+    perform private.fail(
+      'invalid_course', 422, 'The course is not valid', array_to_string(v_faults, e'\n'));
+  end if;
+  begin
+    v_report := private.write_course(p_document);
+    if p_dry_run is distinct from false then
+      raise sqlstate 'WMDRY';
+    end if;
+  exception
+    -- A dry run does everything and takes it back: its report cannot differ from the real one.
+    when sqlstate 'WMDRY' then
+      if (v_report -> 'created' -> 'course')::boolean then
+        v_report := v_report || '{"course_id": null}';
+      end if;
+    when check_violation or not_null_violation or numeric_value_out_of_range then
+      get stacked diagnostics v_table = table_name, v_constraint = constraint_name;
+      perform private.fail('invalid_course', 422, 'The course is not valid', coalesce(
+        private.constraint_culprits(p_document, v_table, v_constraint), sqlerrm));
+  end;
+  return v_report;
+end
+$$;
+comment on function private.import_course(jsonb, boolean) is
+  'Checks who calls and what, then writes the course, or only says what it would write.';
+revoke execute on function private.import_course(jsonb, boolean) from public;
+
+create function public.import_course(p_document jsonb, p_dry_run boolean default false)
+returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.import_course(p_document, p_dry_run); end;
+comment on function public.import_course(jsonb, boolean) is
+  'Admins: makes a course equal to a document; returns what that changed, or would change.';
+
+revoke execute on function public.import_course from public, anon, authenticated, service_role;
+grant execute on function public.import_course, private.import_course to authenticated, service_role;
