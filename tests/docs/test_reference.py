@@ -1,0 +1,116 @@
+"""The reference is complete: what the catalogue and the code hold, the docs name."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from importlib import import_module
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import functions
+from shared.errors import CODES
+from tests.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def reference(name: str) -> str:
+    return (REFERENCE / name).read_text("utf-8")
+
+
+def names_in_table(text: str) -> set[str]:
+    """What stands in backquotes in the first column of the tables of a page."""
+    return set(re.findall(r"^\| `([\w.]+)[`(]", text, re.MULTILINE))
+
+
+def catalog(stack: Stack, query: str) -> set[str]:
+    with psycopg.connect(stack.db_url) as connection:
+        return {row[0] for row in connection.execute(query)}
+
+
+def test_every_table_is_in_the_reference(stack: Stack) -> None:
+    tables = catalog(
+        stack,
+        "select relname from pg_class where relnamespace = 'public'::regnamespace"
+        " and relkind in ('r', 'p', 'v', 'm') and not relispartition",
+    )
+    assert tables == names_in_table(reference("tables.md").split("## What deleting")[0])
+
+
+def test_every_rpc_is_in_the_reference(stack: Stack) -> None:
+    functions = catalog(
+        stack,
+        "select p.proname from pg_proc p where p.pronamespace = 'public'::regnamespace"
+        " and p.prokind = 'f' and not exists (select from pg_depend d"
+        " where d.objid = p.oid and d.deptype = 'e')",
+    )
+    documented = set(re.findall(r"`(\w+)\(", reference("rpc.md")))
+    assert functions == documented
+
+
+def test_every_rpc_parameter_is_in_the_reference(stack: Stack) -> None:
+    parameters = catalog(
+        stack,
+        "select distinct unnest(p.proargnames) from pg_proc p"
+        " where p.pronamespace = 'public'::regnamespace",
+    )
+    assert parameters <= set(re.findall(r"\bp_\w+", reference("rpc.md")))
+
+
+def test_every_route_is_in_the_reference() -> None:
+    served = [
+        import_module(f"functions.{module.name}").FUNCTION
+        for module in pkgutil.iter_modules(functions.__path__)
+    ]
+    routes = {
+        (f"{route.method} {function.name}/{route.path}".rstrip("/"), route.rpc)
+        for function in served
+        for route in function.routes
+    }
+    rows = re.findall(r"^\| `([A-Z]+ [^`]+)` \| `(\w+)`", reference("routes.md"), re.MULTILINE)
+    assert routes == set(rows)
+
+
+def test_every_error_code_is_in_the_reference() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", reference("errors.md"), re.MULTILINE)
+    assert {(code, str(entry.status)) for code, entry in CODES.items()} == set(rows)
+
+
+def test_every_code_that_sql_raises_is_registered() -> None:
+    raised = set()
+    for migration in (ROOT / "supabase" / "migrations").glob("*.sql"):
+        raised |= set(
+            re.findall(r"private\.fail\(\s*'(\w+)',\s*(\d+)", migration.read_text("utf-8"))
+        )
+    assert len(raised) > 10
+    assert raised <= {(code, str(entry.status)) for code, entry in CODES.items()}
+
+
+def test_every_environment_variable_is_in_the_reference() -> None:
+    code = "".join(
+        (ROOT / "shared" / name).read_text("utf-8") for name in ("settings.py", "admin.py")
+    )
+    used = set(re.findall(r'env(?:iron)?(?:\.get\(|\[|, )"([A-Z][A-Z_]+)"', code))
+    used |= set(re.findall(r'_url\(env, "([A-Z_]+)"', code))
+    assert len(used) > 8
+    assert used <= names_in_table(reference("environment.md"))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *sorted((ROOT / "docs").rglob("*.md")),
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+    ],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        if not re.match(r"[a-z]+:", link):
+            assert (page.parent / link).exists(), link
