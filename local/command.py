@@ -87,8 +87,7 @@ def _take_ports(stack: Stack, options: argparse.Namespace) -> None:
 def _foreground(stack: Stack, options: argparse.Namespace) -> int:
     if not stack.try_lock():
         return _say_up(stack)
-    stack.create_or_load()
-    _take_ports(stack, options)
+    _prepare(stack, options)
     begun = time.monotonic()
 
     def on_ready() -> None:
@@ -99,15 +98,20 @@ def _foreground(stack: Stack, options: argparse.Namespace) -> int:
     return 0
 
 
+def _prepare(stack: Stack, options: argparse.Namespace) -> None:
+    # A supervisor that was killed may have left parts that are still on their way out.
+    control.end(stack)
+    stack.create_or_load()
+    stack.asked_ports = {}
+    _take_ports(stack, options)
+
+
 def _up(stack: Stack, options: argparse.Namespace) -> int:
     if not options.detach:
         return _foreground(stack, options)
     if not stack.try_lock():
         return _say_up(stack)
     stack.unlock()
-    if stack.exists():
-        stack.load()
-    stack.asked_ports = {}
     _take_ports(stack, options)
     begun = time.monotonic()
     control.launch(stack, _say)
@@ -132,8 +136,7 @@ def _serve(stack: Stack, options: argparse.Namespace) -> int:
     try:
         if not stack.try_lock():
             raise StackError(f"stack {stack.name!r} is being started by someone else")
-        stack.create_or_load()
-        _take_ports(stack, options)
+        _prepare(stack, options)
         asyncio.run(_supervise(stack, lambda text: tell("say", text), on_ready))
     except (StackError, StartError) as problem:
         tell("failed", str(problem))

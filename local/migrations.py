@@ -43,4 +43,7 @@ async def push(stack: Stack) -> None:
         raise
     (stack.folder / "logs" / "migrations.log").write_text(output)
     if process.returncode:
-        raise StartError(f"migrations: supabase db push failed\n{output.strip()}")
+        raise StartError(
+            f"migrations: supabase db push failed\n{output.strip()}\n"
+            "While a migration is still being written, `bin/dev reset` starts from an empty database."
+        )
