@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import sys
 
-from functions import progress as _progress
-from functions import recalculate as _recalculate
+import functions.progress
+import functions.recalculate
 from shared import http
 from shared.settings import SettingsError
 
-__all__ = ["progress", "recalculate", "waymark"]
+progress = functions.progress.progress
+recalculate = functions.recalculate.recalculate
+waymark = http.target("waymark", *functions.FUNCTIONS)
 
-FUNCTIONS = (_progress.FUNCTION, _recalculate.FUNCTION)
-
-progress = _progress.progress
-recalculate = _recalculate.recalculate
-waymark = http.target("waymark", *FUNCTIONS)
-
+# A wrong environment is to stop the start, not the first learner.
 try:
     http.app()
 except SettingsError as error:

@@ -1,1 +1,10 @@
-"""The deployable HTTP functions, one file each: a table of routes, and what they add to the log."""
+"""The deployable HTTP functions, one file each: a table of routes, and what they add to the log.
+
+A new function is a file, an entry here and a target in main.py; tests and docs find it here.
+"""
+
+from __future__ import annotations
+
+from functions import progress, recalculate
+
+FUNCTIONS = (progress.FUNCTION, recalculate.FUNCTION)

@@ -45,6 +45,7 @@ _TRANSLATION: tuple[tuple[str, str], ...] = (
 # A connection that ended under a call, most often an idle one that the other side had closed.
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError)
 _OURS = re.compile(r"[a-z][a-z_]{2,63}")
+_THEIRS = re.compile(r"[0-9A-Z]{5}|PGRST[0-9X]{3}")
 _PASSED_ON = ("Retry-After", "Allow")
 
 
@@ -135,7 +136,9 @@ def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem
         for prefix, ours in _TRANSLATION:
             if code.startswith(prefix):
                 return Problem(ours, headers=passed if CODES[ours].status == 503 else None)
-        _log.error("database refused with %s (status %s)", code[:32], status)
+        # Whoever answers under the database's name may put anything there.
+        shown = code if _THEIRS.fullmatch(code) else "an unknown code"
+        _log.error("database refused with %s (status %s)", shown, status)
         return Problem("internal_error")
     # Without a code: a gateway without its upstream, or a connection that died under PostgREST.
     if status in (500, 502, 503, 504):

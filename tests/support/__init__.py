@@ -1,0 +1,1 @@
+"""What tests of several tiers share: keys and tokens, a stand-in upstream, learners, courses."""

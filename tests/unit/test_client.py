@@ -1,0 +1,292 @@
+"""The typed client, both kinds: what it sends, makes of answers, and when it tries again."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions import FUNCTIONS
+from shared import client as module
+from shared.client import AsyncWaymarkClient, WaymarkClient, WaymarkError, endpoint
+from tests.support.upstream import Reply, Upstream
+
+ROOT = Path(__file__).resolve().parents[2]
+LESSON, MODULE = uuid.uuid4(), uuid.uuid4()
+AWAY = Reply(503, {"code": "try_again", "message": "Busy"}, {"Retry-After": "2"})
+
+Ask = Callable[[Any], Any]
+Run = Callable[..., Any]
+
+
+def blocking(url: str, ask: Ask, **options: Any) -> Any:
+    with WaymarkClient(url, "token", apikey="key", **options) as client:
+        return ask(client)
+
+
+def awaited(url: str, ask: Ask, **options: Any) -> Any:
+    async def main() -> Any:
+        async with AsyncWaymarkClient(url, "token", apikey="key", **options) as client:
+            answer: Awaitable[Any] = ask(client)
+            return await answer
+
+    return asyncio.run(main())
+
+
+both = pytest.mark.parametrize("run", [blocking, awaited])
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses that the client asked for, none of them slept."""
+    taken: list[float] = []
+
+    async def nap(seconds: float) -> None:
+        taken.append(seconds)
+
+    monkeypatch.setattr(module.time, "sleep", taken.append)
+    monkeypatch.setattr(module.asyncio, "sleep", nap)
+    return taken
+
+
+CALLS: list[tuple[Ask, str, str, Any]] = [
+    (lambda c: c.enroll(7), "POST", "progress/courses/7/enroll", {}),
+    (lambda c: c.start_lesson(LESSON), "POST", f"progress/lessons/{LESSON}/start", {}),
+    (lambda c: c.complete_lesson(str(LESSON)), "POST", f"progress/lessons/{LESSON}/complete", {}),
+    (
+        lambda c: c.uncomplete_lesson(LESSON, "by mistake"),
+        "POST",
+        f"progress/lessons/{LESSON}/uncomplete",
+        {"reason": "by mistake"},
+    ),
+    (
+        lambda c: c.put_lesson(
+            LESSON, status="completed", last_accessed=datetime(2026, 1, 1, tzinfo=UTC), progress=0.5
+        ),
+        "PUT",
+        f"progress/lessons/{LESSON}",
+        {"status": "completed", "last_accessed": "2026-01-01T00:00:00+00:00", "progress": 0.5},
+    ),
+    (lambda c: c.lesson(LESSON), "GET", f"progress/lessons/{LESSON}", None),
+    (lambda c: c.start_module(MODULE), "POST", f"progress/modules/{MODULE}/start", {}),
+    (lambda c: c.complete_module(MODULE), "POST", f"progress/modules/{MODULE}/complete", {}),
+    (lambda c: c.course(7), "GET", "progress/courses/7", None),
+    (lambda c: c.summary(7), "GET", "progress/courses/7/summary", None),
+    (lambda c: c.module(7, MODULE), "GET", f"progress/courses/7/modules/{MODULE}", None),
+    (lambda c: c.next_lesson(7), "GET", "progress/courses/7/next", None),
+    (
+        lambda c: c.recalculate(LESSON),
+        "POST",
+        "recalculate",
+        {"enrollment_id": str(LESSON), "dry_run": False},
+    ),
+    (
+        lambda c: c.recalculate_course(7, cursor=str(MODULE), limit=9),
+        "POST",
+        "recalculate",
+        {"course_id": 7, "dry_run": False, "cursor": str(MODULE), "limit": 9},
+    ),
+    (
+        lambda c: c.recalculate_all(dry_run=True),
+        "POST",
+        "recalculate",
+        {"all": True, "dry_run": True},
+    ),
+]
+
+
+@both
+@pytest.mark.parametrize(("ask", "method", "path", "body"), CALLS)
+def test_what_is_sent(
+    database: Upstream, run: Run, ask: Ask, method: str, path: str, body: Any
+) -> None:
+    database.usual = Reply(200, {"changed": True})
+    assert run(f"{database.url}/functions/v1/", ask) == {"changed": True}
+    (seen,) = database.seen
+    assert (seen.method, seen.path) == (method, f"/functions/v1/{path}")
+    assert seen.headers["authorization"] == "Bearer token"
+    assert seen.headers["apikey"] == "key"
+    assert (seen.json if seen.body else None) == body
+
+
+def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
+    methods = {name for name, kind in vars(module._Base).items() if isinstance(kind, endpoint)}
+    for name in methods:
+        assert inspect.getdoc(getattr(WaymarkClient, name))
+        assert getattr(AsyncWaymarkClient, name) is getattr(WaymarkClient, name)
+    described = {(method, path) for _, method, path, _ in CALLS}
+    ids = {"course": 7, "lesson": LESSON, "module": MODULE}
+    for function in FUNCTIONS:
+        for route in function.routes:
+            path = f"{function.name}/{route.path.format(**ids)}".rstrip("/")
+            assert (route.method, path) in described
+
+
+@both
+def test_null_is_none(database: Upstream, run: Run) -> None:
+    database.usual = Reply(200, b"null")
+    assert run(database.url, lambda c: c.next_lesson(7)) is None
+
+
+@both
+def test_a_refusal_is_an_exception_with_all_it_said(database: Upstream, run: Run) -> None:
+    body = {"code": "rule_not_met", "message": "Watch", "details": {"seconds": 5}, "hint": "h"}
+    database.usual = Reply(422, body, {"X-Request-Id": "request-1"})
+    with pytest.raises(WaymarkError) as caught:
+        run(database.url, lambda c: c.complete_lesson(LESSON))
+    error = caught.value
+    assert (error.code, error.status, error.details, error.hint, error.retry_after) == (
+        "rule_not_met",
+        422,
+        {"seconds": 5},
+        "h",
+        None,
+    )
+    assert error.request_id == "request-1"
+    assert "token" not in str(error)
+
+
+@both
+@pytest.mark.parametrize(
+    ("reply", "code", "status"),
+    [
+        (Reply(502, b"<html>"), "unknown", 502),
+        (Reply(500, [1]), "unknown", 500),
+        (Reply(200, b"<html>"), "bad_answer", 200),
+        (Reply(drop=True), "unreachable", 0),
+    ],
+)
+def test_what_is_no_answer_of_ours_is_an_error_too(
+    database: Upstream, run: Run, reply: Reply, code: str, status: int
+) -> None:
+    database.usual = reply
+    with pytest.raises(WaymarkError) as caught:
+        run(database.url, lambda c: c.course(7))
+    assert (caught.value.code, caught.value.status) == (code, status)
+
+
+@both
+def test_silence_ends_with_the_timeout(run: Run) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(WaymarkError, match="unreachable"),
+    ):
+        run(f"http://127.0.0.1:{silent.getsockname()[1]}", lambda c: c.course(7), timeout=0.2)
+
+
+@both
+def test_503_is_tried_again_after_the_seconds_it_asks_for(
+    database: Upstream, run: Run, naps: list[float]
+) -> None:
+    database.script(AWAY, AWAY, Reply(200, {"changed": True}))
+    assert run(database.url, lambda c: c.complete_lesson(LESSON), retries=2)
+    assert len(database.seen) == 3
+    assert all(2 <= nap <= 2.25 for nap in naps)
+    assert len(naps) == 2
+
+
+@both
+def test_503_is_given_up_after_so_many_tries(
+    database: Upstream, run: Run, naps: list[float]
+) -> None:
+    for retries in (0, 2):
+        database.script(*[AWAY] * 9)
+        with pytest.raises(WaymarkError) as caught:
+            run(database.url, lambda c: c.course(7), retries=retries)
+        assert (caught.value.code, caught.value.retry_after) == ("try_again", 2)
+        assert len(database.seen) == retries + 1
+    assert len(naps) == 2
+
+
+@both
+@pytest.mark.parametrize("status", [400, 401, 409, 429, 500])
+def test_nothing_else_is_tried_again(
+    database: Upstream, run: Run, naps: list[float], status: int
+) -> None:
+    database.script(*[Reply(status, {"code": "x", "message": "x"}, {"Retry-After": "1"})] * 5)
+    with pytest.raises(WaymarkError):
+        run(database.url, lambda c: c.course(7), retries=3)
+    assert len(database.seen) == 1
+    assert naps == []
+
+
+def test_another_user_on_the_same_connections(database: Upstream) -> None:
+    with WaymarkClient(database.url, "first", apikey="key") as client:
+        other = client.acting_as("second")
+        other.course(7)
+        client.course(7)
+        assert other._http is client._http
+    assert [seen.headers["authorization"] for seen in database.seen] == [
+        "Bearer second",
+        "Bearer first",
+    ]
+
+
+def test_an_id_cannot_change_the_path(database: Upstream) -> None:
+    with WaymarkClient(database.url) as client:
+        client.lesson("../courses/7?x=")
+    assert database.seen[0].path == "/progress/lessons/..%2Fcourses%2F7%3Fx%3D"
+    assert "authorization" not in database.seen[0].headers
+
+
+def test_a_time_without_zone_is_refused(database: Upstream) -> None:
+    with WaymarkClient(database.url) as client, pytest.raises(ValueError, match="time zone"):
+        client.put_lesson(LESSON, last_accessed=datetime(2026, 1, 1))
+    assert database.seen == []
+
+
+def test_types_are_known_to_callers(tmp_path: Path) -> None:
+    """What mypy makes of a caller's code: answers typed, the asynchronous ones awaitable."""
+    (tmp_path / "caller.py").write_text(
+        "from shared.client import AsyncWaymarkClient, WaymarkClient\n"
+        "def a(c: WaymarkClient) -> float:\n"
+        "    return c.complete_lesson('x')['enrollment']['progress_percent']\n"
+        "async def b(c: AsyncWaymarkClient) -> str | None:\n"
+        "    return (await c.acting_as('t').complete_lesson('x'))['next_lesson_id']\n"
+        "def wrong(c: WaymarkClient) -> None:\n"
+        "    c.complete_lesson(5)\n"
+        "    c.complete_lesson('x')['nothing']\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(tmp_path)],
+        cwd=ROOT,
+        env={"MYPYPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [line.split(":")[1] for line in done.stdout.splitlines() if "error" in line] == [
+        "7",
+        "8",
+    ]
+
+
+def test_functions_do_not_load_what_they_do_not_need() -> None:
+    """Start time is every cold call's wait: no client library for servers, no Supabase SDK."""
+    script = (
+        "import sys, main\n"
+        "print([m for m in ('shared.client', 'httpx', 'supabase', 'postgrest', 'dotenv', 'yaml')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "SUPABASE_URL": "http://127.0.0.1:9",
+            "SUPABASE_ANON_KEY": "anon",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "[]", done.stderr

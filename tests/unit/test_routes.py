@@ -1,0 +1,277 @@
+"""What holds for every route, taken from the tables: a new route is covered by being there."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+
+import httpx
+import pytest
+
+from functions import FUNCTIONS
+from shared.errors import CODES
+from shared.models import Body, Empty
+from shared.routing import PARAMETERS, Function, Route
+from tests.support.upstream import Reply, Upstream
+
+EVERY = [(function, route) for function in FUNCTIONS for route in function.routes]
+
+
+def name(value: Function | Route) -> str:
+    return value.name if isinstance(value, Function) else f"{value.method} {value.path}"
+
+
+every_route = pytest.mark.parametrize(("function", "route"), EVERY, ids=name)
+every_command = pytest.mark.parametrize(
+    ("function", "route"), [pair for pair in EVERY if pair[1].method != "GET"], ids=name
+)
+SAMPLES = {"course": "7", "lesson": str(uuid.uuid4()), "module": str(uuid.uuid4())}
+BODIES = {"Recalculation": {"all": True}}
+
+
+def path(function: Function, route: Route, **ids: str) -> str:
+    return f"/{function.name}/{route.path.format(**{**SAMPLES, **ids})}".rstrip("/")
+
+
+def body(route: Route) -> dict[str, object] | None:
+    return None if route.method == "GET" else BODIES.get(route.body.__name__, {})
+
+
+def assert_shape(response: httpx.Response, status: int, code: str) -> None:
+    """The one shape of a refusal, with the headers of every answer."""
+    assert response.status_code == status, response.text
+    answer = response.json()
+    assert list(answer) == ["code", "message", "details", "hint"]
+    assert answer["code"] == code
+    assert answer["message"]
+    assert_headers(response)
+
+
+def assert_headers(response: httpx.Response) -> None:
+    headers = response.headers
+    assert headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in headers
+    assert "Retry-After" in headers["access-control-expose-headers"]
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-type"].startswith("application/json")
+    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+    assert "total;dur=" in headers["server-timing"]
+    assert (int(headers.get("retry-after", "0")) > 0) == (response.status_code == 503)
+
+
+@every_route
+def test_the_table_is_sound(function: Function, route: Route) -> None:
+    assert route.method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    assert set(route.parameters) <= set(PARAMETERS)
+    assert route.summary
+    assert issubclass(route.body, Body)
+    assert route.method != "GET" or route.body is Empty
+    found, ids = function.find(route.method, route.path.format(**SAMPLES))
+    assert found is route
+    assert ids == {name: SAMPLES[name] for name in route.parameters}
+
+
+@every_route
+def test_an_answer_is_passed_on_as_it_is(
+    functions: httpx.Client,
+    database: Upstream,
+    signed_in: dict[str, str],
+    function: Function,
+    route: Route,
+) -> None:
+    answer = b'{"percent":33.33 ,  "changed":true}'
+    database.script(Reply(200, answer))
+    response = functions.request(
+        route.method, path(function, route), headers=signed_in, json=body(route)
+    )
+    assert (response.status_code, response.content) == (route.status, answer)
+    assert_headers(response)
+    assert "auth;dur=" in response.headers["server-timing"]
+    assert "db;dur=" in response.headers["server-timing"]
+    (seen,) = database.seen
+    assert (seen.method, seen.path) == ("POST", f"/rest/v1/rpc/{route.rpc}")
+    assert seen.headers["authorization"] == signed_in["Authorization"]
+    assert seen.headers["x-request-id"] == response.headers["x-request-id"]
+    sent = {f"p_{name}_id": SAMPLES[name] for name in route.parameters}
+    if "course" in route.parameters:
+        sent["p_course_id"] = 7  # type: ignore[assignment]
+    given = {f"p_{name}": value for name, value in (body(route) or {}).items()}
+    assert seen.json == {**sent, **given}
+
+
+@every_route
+def test_signed_out_is_not_authenticated(
+    functions: httpx.Client, database: Upstream, function: Function, route: Route
+) -> None:
+    for headers in ({}, {"Authorization": "Bearer sb_publishable_for_tests"}):
+        response = functions.request(
+            route.method, path(function, route), headers=headers, json=body(route)
+        )
+        assert_shape(response, 401, "not_authenticated")
+        assert response.headers["www-authenticate"] == "Bearer"
+    assert database.seen == []
+
+
+@every_route
+def test_a_bad_token_is_refused(
+    functions: httpx.Client, database: Upstream, function: Function, route: Route
+) -> None:
+    headers = {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}
+    response = functions.request(route.method, path(function, route), headers=headers)
+    assert_shape(response, 401, "invalid_token")
+    assert "invalid_token" in response.headers["www-authenticate"]
+    assert database.seen == []
+
+
+@every_route
+def test_another_method_is_not_allowed(
+    functions: httpx.Client, signed_in: dict[str, str], function: Function, route: Route
+) -> None:
+    where = path(function, route)
+    known = {r.method for r in function.routes if r.path == route.path}
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} - known:
+        if method == "HEAD" and "GET" in known:
+            continue
+        response = functions.request(method, where, headers=signed_in)
+        assert response.status_code == 405
+        allowed = set(response.headers["allow"].split(", "))
+        assert allowed - {"HEAD", "OPTIONS"} == known
+        assert ("HEAD" in allowed) == ("GET" in known)
+        if method != "HEAD":
+            assert_shape(response, 405, "method_not_allowed")
+
+
+@every_route
+def test_a_path_below_is_not_found(
+    functions: httpx.Client, signed_in: dict[str, str], function: Function, route: Route
+) -> None:
+    response = functions.request(
+        route.method, path(function, route) + "/nothing/here/at/all", headers=signed_in
+    )
+    assert_shape(response, 404, "route_not_found")
+
+
+@every_route
+def test_a_bad_id_is_refused(
+    functions: httpx.Client,
+    database: Upstream,
+    signed_in: dict[str, str],
+    function: Function,
+    route: Route,
+) -> None:
+    bad = {
+        "course": ["0", "-1", "1.5", "x", "9223372036854775808", "1e3", "٣", "07", " 7", "null"],
+        "lesson": ["1", "x", SAMPLES["lesson"][:-1], SAMPLES["lesson"].replace("-", ""), "%00"],
+        "module": ["1", "{" + SAMPLES["module"] + "}", "..%252f", "%ff", "%ed%a0%80"],
+    }
+    for parameter in route.parameters:
+        for value in bad[parameter]:
+            response = functions.request(
+                route.method,
+                path(function, route, **{parameter: value}),
+                headers=signed_in,
+                json=body(route),
+            )
+            assert_shape(response, 400, "invalid_id")
+    assert database.seen == []
+
+
+@every_command
+def test_a_bad_body_is_refused(
+    functions: httpx.Client,
+    database: Upstream,
+    signed_in: dict[str, str],
+    function: Function,
+    route: Route,
+) -> None:
+    where, headers = path(function, route), {**signed_in, "Content-Type": "application/json"}
+    cases: list[tuple[bytes, int, str]] = [
+        (json.dumps({**(body(route) or {}), "user_id": "x"}).encode(), 422, "unknown_field"),
+        (b"[]", 400, "invalid_type"),
+        (b"null", 400, "invalid_type"),
+        (b'"x"', 400, "invalid_type"),
+        (b"{", 400, "invalid_json"),
+        (b"\xff\xfe", 400, "invalid_json"),
+        (b'{"x": NaN}', 400, "invalid_json"),
+        (b'{"x": -Infinity}', 400, "invalid_json"),
+        (b'{"x": "\\ud800"}', 400, "invalid_json"),
+        (b"[" * 100_000, 400, "invalid_json"),
+        (b'{"x":' * 100_000, 400, "invalid_json"),
+        (b'{"x":' + b"9" * 5000 + b"}", 400, "invalid_json"),
+        (b" " * (1024 * 1024 + 1), 413, "body_too_large"),
+    ]
+    for content, status, code in cases:
+        response = functions.request(route.method, where, headers=headers, content=content)
+        assert_shape(response, status, code)
+    form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+    response = functions.request(route.method, where, headers=form, content=b"a=b")
+    assert_shape(response, 415, "unsupported_media_type")
+    assert database.seen == []
+
+
+@every_route
+def test_a_refusal_of_the_database_keeps_its_code_and_headers(
+    functions: httpx.Client,
+    database: Upstream,
+    signed_in: dict[str, str],
+    function: Function,
+    route: Route,
+) -> None:
+    refusal = {"code": "lesson_locked", "message": "Locked", "details": None, "hint": "Go back"}
+    database.script(Reply(409, refusal))
+    response = functions.request(
+        route.method, path(function, route), headers=signed_in, json=body(route)
+    )
+    assert_shape(response, 409, "lesson_locked")
+    assert response.json() == refusal
+
+
+@every_route
+def test_a_database_that_is_away_is_503(
+    functions: httpx.Client,
+    database: Upstream,
+    signed_in: dict[str, str],
+    function: Function,
+    route: Route,
+) -> None:
+    database.script(Reply(drop=True), Reply(drop=True))
+    response = functions.request(
+        route.method, path(function, route), headers=signed_in, json=body(route)
+    )
+    assert_shape(response, 503, "database_unavailable")
+
+
+@every_route
+def test_preflight_comes_before_everything(
+    functions: httpx.Client, function: Function, route: Route
+) -> None:
+    asked = {
+        "Origin": "https://site.example",
+        "Access-Control-Request-Method": route.method,
+        "Access-Control-Request-Headers": "authorization,apikey,content-type,x-client-info",
+    }
+    response = functions.options(path(function, route), headers=asked)
+    assert (response.status_code, response.content) == (204, b"")
+    headers = response.headers
+    assert headers["access-control-allow-origin"] == "*"
+    assert route.method in headers["access-control-allow-methods"]
+    allowed = headers["access-control-allow-headers"].split(", ")
+    assert set(asked["Access-Control-Request-Headers"].split(",")) <= set(allowed)
+    assert {"x-retry-count", "traceparent", "tracestate", "baggage"} <= set(allowed)
+    assert int(headers["access-control-max-age"]) > 0
+    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+
+
+def test_no_route_says_so(functions: httpx.Client, signed_in: dict[str, str]) -> None:
+    for where in ("/", "/functions/v1", "/nothing", "/progress", "/progress/", "/progress//"):
+        assert_shape(functions.get(where, headers=signed_in), 404, "route_not_found")
+        assert functions.options(where).status_code == 204
+
+
+def test_error_codes_are_whole() -> None:
+    for code, registered in CODES.items():
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", code)
+        assert 400 <= registered.status <= 503
+        assert registered.message
+        assert registered.meaning.endswith(".")

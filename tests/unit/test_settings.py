@@ -1,0 +1,124 @@
+"""The environment: defaults, and a start that fails naming the variable and never its value."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared import settings as module
+from shared.settings import SettingsError, read
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD = {"SUPABASE_URL": "https://p.supabase.co/", "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x"}
+VALUE = "s3cret-value"
+
+
+def test_defaults() -> None:
+    found = read(GOOD)
+    assert found.supabase_url == "https://p.supabase.co"
+    assert found.rest_url == "https://p.supabase.co/rest/v1"
+    assert found.jwks_url == "https://p.supabase.co/auth/v1/.well-known/jwks.json"
+    assert found.jwt_issuer == "https://p.supabase.co/auth/v1"
+    assert found.jwt_audience == "authenticated"
+    assert found.jwt_secret is None
+    assert found.allowed_origins == ("*",)
+    assert found.log_level == "INFO"
+
+
+def test_the_plural_of_keys_wins_and_the_anon_key_counts_too() -> None:
+    env = {
+        **GOOD,
+        "SUPABASE_PUBLISHABLE_KEYS": '{"web": "sb_publishable_a", "app": "sb_publishable_b"}',
+        "SUPABASE_ANON_KEY": "anon",
+    }
+    assert read(env).public_keys == ("sb_publishable_a", "sb_publishable_b", "anon")
+    assert read({"SUPABASE_URL": "http://x", "SUPABASE_ANON_KEY": "anon"}).public_keys == ("anon",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SUPABASE_URL", ""),
+        ("SUPABASE_URL", VALUE),
+        ("SUPABASE_URL", f"ftp://{VALUE}"),
+        ("SUPABASE_URL", f"http://x:{VALUE}"),
+        ("SUPABASE_URL", f"http://x/?{VALUE}"),
+        ("POSTGREST_URL", VALUE),
+        ("SUPABASE_JWKS_URL", f"http://{VALUE}/keys"),
+        ("SUPABASE_PUBLISHABLE_KEY", " "),
+        ("SUPABASE_PUBLISHABLE_KEY", f"sb_secret_{VALUE}"),
+        ("SUPABASE_PUBLISHABLE_KEYS", VALUE),
+        ("SUPABASE_PUBLISHABLE_KEYS", f'["{VALUE}"]'),
+        ("SUPABASE_JWKS", VALUE),
+        ("SUPABASE_JWKS", f'["{VALUE}"]'),
+        ("SUPABASE_JWT_SECRET", VALUE),
+        ("WAYMARK_ALLOWED_ORIGINS", VALUE),
+        ("LOG_LEVEL", VALUE),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_shown(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read({**GOOD, name: value})
+    assert name in str(caught.value)
+    assert VALUE not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_keys_may_come_over_plain_http_on_loopback_only() -> None:
+    url = "http://127.0.0.1:54321/auth/v1/.well-known/jwks.json"
+    assert read({**GOOD, "SUPABASE_JWKS_URL": url}).jwks_url == url
+
+
+def test_secrets_stay_out_of_repr() -> None:
+    env = {**GOOD, "SUPABASE_JWT_SECRET": VALUE * 4, "SUPABASE_ANON_KEY": VALUE}
+    assert VALUE not in repr(read(env))
+
+
+def test_variables_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / ".env").write_text(
+        "SUPABASE_URL=http://from.file\nSUPABASE_ANON_KEY=file\nLOG_LEVEL=ERROR\n"
+    )
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "shared" / "settings.py"))
+    monkeypatch.setenv("SUPABASE_URL", "http://from.env")
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+    module.settings.cache_clear()
+    try:
+        found = module.settings()
+    finally:
+        module.settings.cache_clear()
+    assert (found.supabase_url, found.log_level) == ("http://from.env", "ERROR")
+
+
+def test_a_start_without_settings_says_which_and_stops() -> None:
+    script = Path(sys.executable).with_name("functions-framework")
+    done = subprocess.run(
+        [str(script), "--target", "progress"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "SUPABASE_ANON_KEY": VALUE, "SUPABASE_URL": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "SUPABASE_URL is not set" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert VALUE not in done.stdout + done.stderr
+
+
+def test_every_variable_is_in_the_example() -> None:
+    text = (ROOT / ".env.example").read_text()
+    import re
+
+    used = set(
+        re.findall(
+            r'"((?:SUPABASE|POSTGREST|WAYMARK|LOG|GOOGLE)_[A-Z_]+)"',
+            (ROOT / "shared/settings.py").read_text(),
+        )
+    )
+    assert used
+    assert all(name in text for name in used)
