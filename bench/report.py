@@ -1,0 +1,238 @@
+"""The report: Markdown that reads well in a terminal, too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.cost import POSITIONS, Cost, Costs
+from bench.load import Load
+
+OPERATIONS = ("complete", "course", "next", "recalculate")
+
+
+@dataclass
+class Report:
+    """What a run found; parts that were not asked for are None."""
+
+    head: list[tuple[str, str]]
+    load: Load | None = None
+    costs: Costs | None = None
+    cold: tuple[float, float] | None = None
+
+    def text(self) -> str:
+        """The whole report."""
+        parts = [self._head()]
+        if self.load is not None or self.costs is not None or self.cold is not None:
+            parts.append(self._summary())
+        if self.load is not None:
+            parts += [self._closed(self.load), self._open(self.load)]
+            if any(cell.burnt[0] for cell in self.load.closed if cell.burnt):
+                parts.append(self._cpu(self.load))
+        if self.costs is not None:
+            parts += [self._places(self.costs), self._rest(self.costs)]
+        return "\n\n".join(parts) + "\n"
+
+    def _head(self) -> str:
+        return "# Benchmark\n\n" + table(["", ""], self.head)
+
+    def _summary(self) -> str:
+        rows: list[list[str]] = []
+        if self.load is not None:
+            middle = _middle(self.load)
+            ratio = self.load.find("complete", "function", middle).ratio(
+                self.load.find("complete", "PostgREST", middle)
+            )
+            rows.append(
+                [
+                    f"throughput of `complete`, function to PostgREST, {middle} learners",
+                    number(ratio, 2),
+                    "at least 0.5",
+                ]
+            )
+            door = next(cell for cell in self.load.open if cell.door == "function")
+            rows.append(
+                [
+                    f"p95 of `complete` in the open loop, {door.learners} learners, function",
+                    f"{number(door.latency(95), 1)} ms",
+                    "below 100 ms",
+                ]
+            )
+        if self.costs is not None:
+            places = self.costs.by_place
+            sizes = sorted({size for size, _ in places})
+            worst = max(
+                places[sizes[-1], position].time / places[sizes[0], position].time
+                for position in POSITIONS
+            )
+            rows.append(
+                [
+                    f"completion in {sizes[-1]:,} lessons to one in {sizes[0]}, worst position",
+                    number(worst, 2),
+                    "at most 1.2",
+                ]
+            )
+        if self.cold is not None:
+            rows.append(
+                [
+                    "CPU of a function process until its first answer",
+                    f"{number(self.cold[0], 2)} s ({number(self.cold[1], 2)} s by the clock)",
+                    "below 0.6 s",
+                ]
+            )
+        return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
+
+    def _closed(self, load: Load) -> str:
+        rows = []
+        for operation in OPERATIONS:
+            for count in sorted({cell.learners for cell in load.closed}):
+                base = load.find(operation, "PostgREST", count)
+                for cell in load.closed:
+                    if (cell.operation, cell.learners) != (operation, count):
+                        continue
+                    rows.append(
+                        [
+                            operation,
+                            str(count),
+                            cell.door,
+                            number(cell_rate(cell.rates), 0),
+                            number(cell.ratio(base), 2),
+                            *(number(cell.latency(percent), 1) for percent in (50, 95, 99)),
+                            str(cell.failures),
+                        ]
+                    )
+        head = ["operation", "learners", "door", "a second", "to PostgREST", "p50", "p95", "p99"]
+        return (
+            "## Closed loop\n\n"
+            "Each learner sends again as soon as the answer is there. Medians over the rounds; "
+            "times in milliseconds.\n\n"
+            + table([*head, "failed"], rows)
+            + "\n\n"
+            + f"The load generator by itself, against a server that does nothing, 20 connections: "
+            f"{number(load.ceiling_rate, 0)} a second, p50 {number(load.ceiling_latency, 2)} ms."
+        )
+
+    def _open(self, load: Load) -> str:
+        rows = [
+            [
+                cell.door,
+                number(cell_rate(cell.rates), 0),
+                *(number(cell.latency(percent), 1) for percent in (50, 95, 99)),
+                number(cell.lag(95), 2),
+                str(cell.failures),
+            ]
+            for cell in load.open
+        ]
+        learners = load.open[0].learners
+        return (
+            "## Open loop\n\n"
+            f"Completions at random instants from {learners} learners, whatever the answers do. "
+            "Latency from the instant meant, in milliseconds.\n\n"
+            + table(
+                ["door", "a second", "p50", "p95", "p99", "generator late, p95", "failed"], rows
+            )
+        )
+
+    def _cpu(self, load: Load) -> str:
+        middle = _middle(load)
+        cells = [cell for cell in load.closed if cell.learners == middle]
+        parts = ["functions", "postgrest", "database"]
+        rows = [
+            [cell.operation, cell.door, *(number(cell.cpu(part), 2) for part in parts)]
+            for cell in cells
+        ]
+        return (
+            "## Where the CPU goes\n\n"
+            f"Milliseconds of CPU per answer, {middle} learners, closed loop.\n\n"
+            + table(["operation", "door", *parts], rows)
+        )
+
+    def _places(self, costs: Costs) -> str:
+        sizes = sorted({size for size, _ in costs.by_place})
+        rows = []
+        for position in POSITIONS:
+            base = costs.by_place[sizes[0], position]
+            for size in sizes:
+                cost = costs.by_place[size, position]
+                low, high = cost.spread
+                rows.append(
+                    [
+                        position,
+                        f"{size:,}",
+                        number(cost.time, 3),
+                        f"{number(low, 3)} to {number(high, 3)}",
+                        number(cost.time / base.time, 2),
+                        number(cost.page_count, 0),
+                        number(cost.page_count / base.page_count, 2),
+                        number(cost.wal_bytes, 0),
+                    ]
+                )
+        head = ["learner at", "lessons", "ms", "quartiles", f"to {sizes[0]} lessons"]
+        return "## One completion, its next lesson included, in the database\n\n" + table(
+            [*head, "pages", f"to {sizes[0]} lessons", "WAL bytes"], rows
+        )
+
+    def _rest(self, costs: Costs) -> str:
+        sizes = sorted({size for size, _ in costs.by_place})
+        base = costs.by_place[sizes[0], "half"]
+        rows: list[tuple[str, Cost]] = [
+            (f"{count:,} enrolments, 10 lessons", cost)
+            for count, cost in sorted(costs.by_enrolments.items())
+        ]
+        rows += [
+            (f"{name}: {size:,} lessons", cost) for (name, size), cost in costs.detours.items()
+        ]
+        rows.append(("the least SQL that keeps a counter", costs.least))
+        text = [
+            [
+                name,
+                number(cost.time, 3),
+                number(cost.time / base.time, 2),
+                number(cost.page_count, 0),
+                number(cost.wal_bytes, 0),
+            ]
+            for name, cost in rows
+        ]
+        ratio = base.time / costs.least.time
+        return (
+            "### Other learners, and a lower bound\n\n"
+            + table(["case", "ms", f"to {sizes[0]} lessons, half", "pages", "WAL bytes"], text)
+            + f"\n\nA completion costs {number(ratio, 1)} times the least SQL that keeps a counter "
+            "(one upsert, one counter, one event; no access rule, lock, module, day or answer)."
+        )
+
+
+def cell_rate(rates: Sequence[float]) -> float:
+    """The median of a cell's rates."""
+    ordered = sorted(rates)
+    return ordered[len(ordered) // 2] if ordered else math.nan
+
+
+def _middle(load: Load) -> int:
+    counts = sorted({cell.learners for cell in load.closed})
+    return 20 if 20 in counts else counts[-1]
+
+
+def number(value: float, places: int) -> str:
+    """A number with so many places, or a dash where nothing was measured."""
+    return "-" if math.isnan(value) else f"{value:,.{places}f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up."""
+    lines = [list(head), *[list(row) for row in rows]]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(head))]
+    aligned = [
+        "| "
+        + " | ".join(_pad(cell, width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([aligned[0], rule, *aligned[1:]])
+
+
+def _pad(cell: str, width: int) -> str:
+    bare = cell.replace(",", "").replace(".", "")
+    return cell.rjust(width) if bare.isdigit() or cell == "-" else cell.ljust(width)
