@@ -1,0 +1,1 @@
+"""Who may do what: the declared policy against the catalogue, by doing, and under attack."""

@@ -1,0 +1,232 @@
+"""A small world with one of everything that access rules tell apart, and the personas in it.
+
+The sweeps build it in a transaction that they roll back; the attacks over HTTP build it for good
+and take it away again.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+PEOPLE = ("learner", "other", "author", "instructor", "assistant", "admin")
+PERSONAS = ("anon", *PEOPLE, "service_role", "waymark_writer")
+# The role that a persona's requests run as.
+ROLES = {
+    "anon": "anon",
+    **dict.fromkeys(PEOPLE, "authenticated"),
+    "service_role": "service_role",
+    "waymark_writer": "waymark_writer",
+}
+
+Connection = psycopg.Connection[Any]
+
+
+@dataclass
+class World:
+    """Ids of what build() made, by name."""
+
+    connection: Connection
+    users: dict[str, str] = field(default_factory=dict)
+    courses: dict[str, int] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
+    lessons: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, Any] = field(default_factory=dict)
+
+    def claims(self, persona: str) -> dict[str, Any] | None:
+        """What a persona's token says; the writer acts for the learner."""
+        if persona == "anon":
+            return {"role": "anon"}
+        if persona == "service_role":
+            return {"role": "service_role"}
+        person = "learner" if persona == "waymark_writer" else persona
+        claims: dict[str, Any] = {"role": "authenticated", "sub": self.users[person]}
+        if person == "admin":
+            claims["app_metadata"] = {"waymark_role": "admin"}
+        return claims
+
+    @contextmanager
+    def act(self, persona: str) -> Iterator[Connection]:
+        """Be this persona inside the connection's transaction; all of it is undone at the end."""
+        connection = self.connection
+        connection.execute("savepoint act")
+        try:
+            connection.execute(
+                "select set_config('request.jwt.claims', %s, true)",
+                [json.dumps(self.claims(persona))],
+            )
+            connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ROLES[persona])))
+            yield connection
+        finally:
+            # Takes the role and the claims back too.
+            connection.execute("rollback to savepoint act")
+            connection.execute("release savepoint act")
+
+    def call(self, persona: str, query: LiteralString, *arguments: Any) -> Any:
+        """Run an RPC as a persona for good, and return its answer."""
+        connection = self.connection
+        connection.execute(
+            "select set_config('request.jwt.claims', %s, true)", [json.dumps(self.claims(persona))]
+        )
+        connection.execute(sql.SQL("set local role {}").format(sql.Identifier(ROLES[persona])))
+        row = connection.execute(query, arguments).fetchone()
+        connection.execute("reset role")
+        connection.execute("select set_config('request.jwt.claims', '', true)")
+        return row[0] if row else None
+
+    def rows(self, table: str, user: str) -> list[dict[str, Any]]:
+        """A user's rows of a learner table, as the migrating role sees them."""
+        column = "id" if table == "profiles" else "user_id"
+        query = sql.SQL("select * from public.{} t where t.{} = %s order by t::text").format(
+            sql.Identifier(table), sql.Identifier(column)
+        )
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, [self.users[user]]).fetchall()
+
+
+def build(connection: Connection) -> World:
+    """Make the world in the connection's transaction.
+
+    Courses: `main` (published, for the enrolled), `open` (published, for everyone), `invite` and
+    `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun` and
+    taken one completion back; `other` is enrolled in `open` alone. Staff work on `main` and
+    `draft`.
+    """
+    world = World(connection)
+    mark = uuid.uuid4().hex[:12]
+    for person in (*PEOPLE, "newcomer"):
+        world.users[person] = str(uuid.uuid4())
+        connection.execute(
+            "insert into auth.users (id, email, raw_user_meta_data) values (%s, %s, %s)",
+            [
+                world.users[person],
+                f"{person}.{mark}@example.org",
+                json.dumps({"display_name": person.title(), "timezone": "Europe/Vienna"}),
+            ],
+        )
+    for name, status, mode, access in (
+        ("main", "published", "open", "enrolled"),
+        ("open", "published", "open", "public"),
+        ("invite", "published", "invite", "enrolled"),
+        ("draft", "draft", "open", "public"),
+    ):
+        world.courses[name] = _one(
+            connection,
+            "insert into public.courses (slug, title, status, enrollment_mode, content_access) "
+            "values (%s, %s, %s, %s, %s) returning id",
+            f"{name}-{mark}",
+            f"Course {name}",
+            status,
+            mode,
+            access,
+        )
+    for name, course, position in (
+        ("first", "main", 0),
+        ("second", "main", 1),
+        ("open", "open", 0),
+        ("invite", "invite", 0),
+        ("draft", "draft", 0),
+    ):
+        world.modules[name] = _one(
+            connection,
+            "insert into public.modules (course_id, position, title) values (%s, %s, %s) "
+            "returning id::text",
+            world.courses[course],
+            position,
+            f"Module {name}",
+        )
+    for position, (name, module, more) in enumerate(
+        (
+            ("done", "first", {}),
+            ("begun", "first", {}),
+            ("fresh", "first", {}),
+            ("preview", "first", {"is_preview": True}),
+            ("archived", "first", {}),
+            ("timed", "second", {"completion_rule": "view", "min_view_seconds": 60}),
+            ("last", "second", {}),
+            ("open", "open", {}),
+            ("invite", "invite", {}),
+            ("draft", "draft", {}),
+        )
+    ):
+        values = {"content": f"Secret of {name}", **more}
+        world.lessons[name] = _one(
+            connection,
+            sql.SQL(
+                "insert into public.lessons (module_id, position, title, {}) "
+                "values (%s, %s, %s, {}) returning id::text"
+            ).format(
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join(sql.Placeholder() * len(values)),
+            ),
+            world.modules[module],
+            position,
+            f"Lesson {name}",
+            *values.values(),
+        )
+    connection.execute(
+        "update public.lessons set archived_at = now() where id = %s", [world.lessons["archived"]]
+    )
+    for name, course, lesson in (
+        ("of the course", "main", None),
+        ("of a lesson", "main", "fresh"),
+        ("of a preview", "main", "preview"),
+        ("of the open course", "open", None),
+        ("of a draft", "draft", "draft"),
+    ):
+        world.ids[name] = _one(
+            connection,
+            "insert into public.resources (course_id, lesson_id, title, url) "
+            "values (%s, %s, %s, 'https://example.org/file') returning id::text",
+            world.courses[course],
+            world.lessons[lesson] if lesson else None,
+            f"File {name}",
+        )
+    for course in ("main", "draft"):
+        for role in ("author", "instructor", "assistant"):
+            connection.execute(
+                "insert into public.course_staff (course_id, user_id, role) values (%s, %s, %s)",
+                [world.courses[course], world.users[role], role],
+            )
+    world.ids["cohort"] = _one(
+        connection,
+        "insert into public.cohorts (course_id, name) values (%s, 'Autumn') returning id::text",
+        world.courses["main"],
+    )
+
+    world.call("learner", "select public.enroll(%s)", world.courses["main"])
+    world.call("other", "select public.enroll(%s)", world.courses["open"])
+    world.call("other", "select public.complete_lesson(%s)", world.lessons["open"])
+    world.call("learner", "select public.complete_lesson(%s)", world.lessons["done"])
+    world.call("learner", "select public.complete_lesson(%s)", world.lessons["begun"])
+    world.call("learner", "select public.uncomplete_lesson(%s)", world.lessons["begun"])
+    for person in ("learner", "other"):
+        world.ids[f"enrollment of {person}"] = _one(
+            connection,
+            "select id::text from public.enrollments where user_id = %s",
+            world.users[person],
+        )
+    return world
+
+
+def remove(connection: Connection, world: World) -> None:
+    """Take a world that was built for good away again."""
+    for course in world.courses.values():
+        connection.execute("select private.delete_course(%s, true)", [course])
+    connection.execute(
+        "delete from auth.users where id = any(%s::uuid[])", [list(world.users.values())]
+    )
+
+
+def _one(connection: Connection, query: Any, *arguments: Any) -> Any:
+    row = connection.execute(query, arguments).fetchone()
+    assert row is not None
+    return row[0]
