@@ -145,11 +145,10 @@ class Course(_Model):
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
 
-class CourseFile(_Model):
+class CourseFile(Course):
     """A Waymark course, for `bin/admin courses import`."""
 
     waymark: Literal[1] = Field(description="Version of this format.")
-    course: Course
     modules: Annotated[list[Module], Field(min_length=1, max_length=MAX_MODULES)]
 
 
@@ -179,10 +178,7 @@ def json_schema() -> dict[str, Any]:
         for name, fields in _NEEDS.items()
     ]
     lessons = {"properties": {"lessons": {"items": {"allOf": whole}}}}
-    schema["if"] = {
-        "required": ["course"],
-        "properties": {"course": _has("status", "published")},
-    }
+    schema["if"] = _has("status", "published")
     schema["then"] = {"properties": {"modules": {"items": lessons}}}
     return schema
 
@@ -199,6 +195,16 @@ def _unless(field: str, default: str) -> dict[str, Any]:
 def _filled(field: str) -> dict[str, Any]:
     empty: dict[str, Any] = {"maxItems": 0} if field == "resources" else {"enum": ["", None]}
     return {"required": [field], "properties": {field: {"not": empty}}}
+
+
+def as_sql(document: Mapping[str, Any]) -> str:
+    """The import of a document as one SQL statement, for a seed or the SQL editor."""
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    tag = "$course$"
+    while tag in text:
+        tag = f"{tag[:-1]}_$"
+    note = "-- Made by `bin/admin courses sql` from a course file: edit that, not this."
+    return f"{note}\nselect public.import_course({tag}{text}{tag}::jsonb);"
 
 
 # Faults ------------------------------------------------------------------------------------------
@@ -237,7 +243,12 @@ def dotted(path: Where) -> str:
     """A path as people write it: modules[2].lessons[0].weight."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            # A key comes from the file: it must not write control characters to a terminal.
+            name = part if part.isprintable() else json.dumps(part)
+            text += f".{name}" if text else name
     return text
 
 
@@ -547,19 +558,20 @@ def _shown(value: Any) -> str:
 def _fields_at(path: Where) -> list[str]:
     names = [part for part in path if isinstance(part, str)]
     last = names[-1] if names else ""
-    model: Mapping[str, type[BaseModel]] = {"course": Course, "modules": Module, "lessons": Lesson}
-    if last == "resources":
-        return list(Resource.model_fields)
+    model: Mapping[str, type[BaseModel]] = {
+        "modules": Module,
+        "lessons": Lesson,
+        "resources": Resource,
+    }
     return list(model.get(last, CourseFile).model_fields)
 
 
 def _rule_faults(data: Any) -> Iterator[Fault]:
     """What no single field shows. Works on raw data, so that it is reported beside wrong types."""
-    course = _mapping(_mapping(data).get("course"))
-    yield from _twice(_entries(course, "resources"), ("course", "resources"), "url")
+    yield from _twice(_entries(data, "resources"), ("resources",), "url")
     modules = list(_entries(data, "modules"))
     yield from _twice(modules, ("modules",), "slug")
-    published = course.get("status") == "published"
+    published = _mapping(data).get("status") == "published"
     seen: dict[str, Where] = {}
     for path, lesson in _lessons(data):
         slug = lesson.get("slug")

@@ -1,0 +1,145 @@
+"""The commands of bin/admin: 0 is done, 1 refused, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from shared import courses
+
+DONE, REFUSED, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    action: Callable[[argparse.Namespace], int] = options.action
+    try:
+        return action(options)
+    except courses.CourseError as problem:
+        print(*problem.lines(), sep="\n", file=sys.stderr)
+        count = len(problem.faults)
+        print(f"{count} problem{'s'[: count > 1]}; nothing was imported", file=sys.stderr)
+        return REFUSED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing more can be written to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return 130
+
+
+_Parser = argparse.ArgumentParser
+
+
+def _parser() -> _Parser:
+    parser = argparse.ArgumentParser(
+        prog="bin/admin",
+        description="Commands for admins, on the project that SUPABASE_URL and SUPABASE_SECRET_KEY "
+        "name, else on the running local stack.",
+    )
+    topics = parser.add_subparsers(title="commands", metavar="", required=True)
+    topic = topics.add_parser("courses", help="import and check course files")
+    commands = topic.add_subparsers(title="commands", metavar="", required=True)
+
+    file = argparse.ArgumentParser(add_help=False)
+    file.add_argument("file", metavar="FILE", type=Path, help="course file (.yaml, .yml or .json)")
+
+    def add(
+        name: str, action: Callable[[argparse.Namespace], int], text: str, *with_file: _Parser
+    ) -> _Parser:
+        added = commands.add_parser(name, help=text, description=text, parents=with_file)
+        added.set_defaults(action=action)
+        return added
+
+    importing = add("import", _import, "make a course equal to a file; progress stays", file)
+    importing.add_argument("--dry-run", action="store_true", help="only say what would change")
+    add("validate", _validate, "check a file without any project", file)
+    add("sql", _sql, "print the import as one SQL statement", file)
+    add("schema", _schema, "print the JSON Schema of course files")
+    return parser
+
+
+def _import(options: argparse.Namespace) -> int:
+    # Here, because checking a file needs no client and should not pay for one.
+    from shared import admin
+
+    document = courses.load(options.file)
+    try:
+        project, place = admin.find(os.environ)
+    except admin.NoProject as problem:
+        print(f"bin/admin: {problem}", file=sys.stderr)
+        return USAGE
+    with project:
+        print(f"bin/admin: importing into {place}", file=sys.stderr)
+        try:
+            report = project.import_course(document, dry_run=options.dry_run)
+        except admin.Refused as problem:
+            print(f"{options.file}: {problem}", file=sys.stderr)
+            for line in problem.details:
+                print(f"  {line}", file=sys.stderr)
+            return REFUSED
+    print(*_told(report, dry_run=options.dry_run), sep="\n")
+    return DONE
+
+
+def _validate(options: argparse.Namespace) -> int:
+    document = courses.load(options.file)
+    modules = document["modules"]
+    lessons = sum(len(module.get("lessons", [])) for module in modules)
+    print(f"{options.file}: valid; {document['slug']}, {len(modules)} modules, {lessons} lessons")
+    return DONE
+
+
+def _sql(options: argparse.Namespace) -> int:
+    print(courses.as_sql(courses.load(options.file)))
+    return DONE
+
+
+def _schema(_: argparse.Namespace) -> int:
+    print(json.dumps(courses.json_schema(), indent=2))
+    return DONE
+
+
+def _told(report: Mapping[str, Any], *, dry_run: bool) -> list[str]:
+    """The report of an import, one line per thing done."""
+    name = f"course {report['slug']}"
+    if report["course_id"] is not None:
+        name += f" (id {report['course_id']})"
+    if not report["changed"]:
+        return [f"{name}: nothing to change"]
+    lines = [f"{name}: {'would change' if dry_run else 'changed'}"]
+
+    def tell(what: str, kind: str, slug: str, more: str = "") -> None:
+        lines.append(f"  {what:8} {kind:7} {slug}{more and f'  {more}'}")
+
+    created, updated = report["created"], report["updated"]
+    if created["course"]:
+        tell("create", "course", report["slug"])
+    elif updated["course"]:
+        tell("update", "course", report["slug"], ", ".join(updated["course"]))
+    for kind in ("module", "lesson"):
+        for slug in created[f"{kind}s"]:
+            tell("create", kind, slug)
+        for slug, fields in sorted(updated[f"{kind}s"].items()):
+            tell("update", kind, slug, ", ".join(fields))
+    for slug, way in sorted(report["moved"]["lessons"].items()):
+        tell("move", "lesson", slug, f"from {way['from']} to {way['to']}")
+    for what, past in (("archive", "archived"), ("restore", "restored")):
+        for slug in report[past]["lessons"]:
+            tell(what, "lesson", slug)
+    for slug in report["deleted"]["modules"]:
+        tell("delete", "module", slug)
+    for kind, count in sorted(report["renumbered"].items()):
+        if count:
+            lines.append(f"  renumber {count} {kind} that keep their order")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
