@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from typing import Any
 
@@ -197,10 +198,8 @@ def test_every_table_view_and_sequence_is_declared(world: World) -> None:
 
 
 def test_every_pattern_of_closed_objects_means_something(world: World) -> None:
-    from fnmatch import filter as matching
-
     found = [name for name, _ in fetch(world, RELATIONS)]
-    assert [pattern for pattern in policy().closed if not matching(found, pattern)] == []
+    assert [pattern for pattern in policy().closed if not fnmatch.filter(found, pattern)] == []
 
 
 def test_every_function_is_declared_and_none_twice(world: World) -> None:
@@ -458,7 +457,7 @@ def test_calling_rpcs(world: World, persona: str) -> None:
 
 @pytest.mark.parametrize("persona", PERSONAS)
 def test_calling_private_functions(world: World, persona: str) -> None:
-    """By name, with nulls: whoever is not the write path does not get as far as their first line."""
+    """By name, with nulls: only the write path gets as far as their first line."""
     wrong = []
     types = dict(
         fetch(

@@ -1,0 +1,75 @@
+"""The declared policy against the functions' routes, by calling every one as every persona."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+
+import functions
+from shared.routing import Function
+from tests.access.policy import policy
+from tests.access.rest import Rest, code
+from tests.access.world import PERSONAS
+
+CALLERS = tuple(persona for persona in PERSONAS if persona != "waymark_writer")
+
+
+def every_route() -> list[str]:
+    """Every route there is, as the policy file spells it."""
+    found = []
+    for module in pkgutil.iter_modules(functions.__path__):
+        function = importlib.import_module(f"functions.{module.name}").FUNCTION
+        assert isinstance(function, Function)
+        for route in function.routes:
+            found.append(f"{route.method} {function.name}/{route.path}".rstrip("/"))
+    return found
+
+
+def test_every_route_is_declared() -> None:
+    assert sorted(set(every_route()) ^ policy().routes.keys()) == []
+
+
+@pytest.mark.parametrize("persona", CALLERS)
+def test_calling_routes(rest: Rest, persona: str) -> None:
+    world, wrong = rest.world, []
+    ids = {
+        "course": str(world.courses["main"]),
+        "lesson": world.lessons["fresh"],
+        "module": world.modules["first"],
+    }
+    bodies = {"POST recalculate": {"enrollment_id": world.ids["enrollment of learner"]}}
+    # A secret key alone says which app calls, not who.
+    server = {"Authorization": f"Bearer {rest.stack.service_role_key}"}
+    # Enrolling makes a stranger a learner, so it comes last.
+    for route, verdict in sorted(
+        policy().routes.items(), key=lambda entry: entry[0].endswith("/enroll")
+    ):
+        method, path = route.split(" ", 1)
+        body = bodies.get(route, None if method == "GET" else {})
+        response = rest.request(
+            persona,
+            method,
+            f"/functions/v1/{path.format_map(ids)}",
+            json=body,
+            headers=server if persona == "service_role" else {},
+        )
+        got = code(response) or "allow"
+        if got != verdict[persona]:
+            wrong.append((route, verdict[persona], got))
+    assert wrong == []
+
+
+def test_the_data_api_offers_what_is_declared(shared_rest: Rest) -> None:
+    """PostgREST describes all that service_role may reach; nothing in it is undeclared."""
+    paths = shared_rest.table("service_role", "GET", "").json()["paths"]
+    offered = {path.strip("/") for path in paths} - {""}
+    tables = {name.removeprefix("public.") for name in policy().tables}
+    rpcs = {
+        f"rpc/{name.removeprefix('public.')}"
+        for name in policy().functions
+        if name.startswith("public.")
+    }
+    assert tables <= offered
+    assert sorted(offered - tables - rpcs) == []
