@@ -48,7 +48,7 @@ class Progress(TypedDict):
     last_accessed: str | None
     completed_at: str | None
     view_time_seconds: int
-    position_seconds: int | None
+    position_seconds: int
     attempts: int
     best_score: float | None
 
@@ -107,6 +107,25 @@ class Reopened(TypedDict):
     changed: bool
 
 
+class ModuleState(TypedDict):
+    """How far a learner is in a module."""
+
+    module_id: str
+    course_id: int
+    status: Status
+    total: int
+    completed: int
+    percent: float
+    started_at: str | None
+    completed_at: str | None
+
+
+class TitledModule(ModuleState):
+    """The same with the module's title."""
+
+    title: str
+
+
 class OpenLesson(TypedDict):
     """A lesson that completing a module could not complete, and why."""
 
@@ -120,7 +139,7 @@ class OpenLesson(TypedDict):
 class ModuleStarted(TypedDict):
     """Answer of `start_module`."""
 
-    module: dict[str, Any]
+    module: ModuleState
     progress: Progress
     enrollment: Enrollment
     changed: bool
@@ -129,7 +148,7 @@ class ModuleStarted(TypedDict):
 class ModuleCompleted(TypedDict):
     """Answer of `complete_module`."""
 
-    module: dict[str, Any]
+    module: ModuleState
     enrollment: Enrollment
     completed_lesson_ids: list[str]
     open: list[OpenLesson]
@@ -138,11 +157,29 @@ class ModuleCompleted(TypedDict):
     changed: bool
 
 
-class Tally(TypedDict):
-    """How many there are, and how many of them are done."""
+class LessonState(TypedDict):
+    """A lesson of a course, with how far the learner is in it."""
+
+    lesson_id: str
+    module_id: str
+    title: str
+    type: str
+    is_preview: bool
+    is_required: bool
+    is_countable: bool
+    status: Status
+    progress: float
+    last_accessed: str | None
+    completed_at: str | None
+    position_seconds: int
+
+
+class OptionalLessons(TypedDict):
+    """Lessons of a course that do not count."""
 
     total: int
     completed: int
+    completed_lesson_ids: list[str]
 
 
 class CourseProgress(TypedDict):
@@ -154,9 +191,10 @@ class CourseProgress(TypedDict):
     completed: int
     percent: float
     completed_lesson_ids: list[str]
-    optional: Tally
-    lessons: list[dict[str, Any]]
-    modules: list[dict[str, Any]]
+    optional: OptionalLessons
+    lessons: list[LessonState]
+    modules: list[TitledModule]
+    completed_at: str | None
 
 
 class CourseSummary(TypedDict):
@@ -176,30 +214,23 @@ class CourseSummary(TypedDict):
     last_accessed_at: str | None
     view_time_seconds: int
     enrolled_at: str
+    expires_at: str | None
     completed_at: str | None
     cycle: int
 
 
-class ModuleProgress(TypedDict):
+class ModuleProgress(TitledModule):
     """Answer of `module`."""
 
-    module_id: str
-    course_id: int
-    status: Status
-    total: int
-    completed: int
-    percent: float
     completed_lesson_ids: list[str]
-    lessons: list[dict[str, Any]]
-    started_at: str | None
-    completed_at: str | None
+    lessons: list[LessonState]
 
 
 class NextLesson(TypedDict):
     """Answer of `next_lesson`."""
 
-    lesson_id: str | None
-    module_id: str | None
+    lesson_id: str
+    module_id: str
     review: bool
     locked: dict[str, Any] | None
 

@@ -118,6 +118,8 @@ def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem
     quote data and stays here.
     """
     passed = {name: headers[name] for name in _PASSED_ON if name in headers}
+    if passed.get("Retry-After") == "0":  # PostgREST's first word: "at once" would be a storm
+        del passed["Retry-After"]
     try:
         body = from_json(answer)
     except ValueError:
@@ -140,8 +142,9 @@ def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem
         shown = code if _THEIRS.fullmatch(code) else "an unknown code"
         _log.error("database refused with %s (status %s)", shown, status)
         return Problem("internal_error")
-    # Without a code: a gateway without its upstream, or a connection that died under PostgREST.
-    if status in (500, 502, 503, 504):
+    # Without a code: a gateway without its upstream; or, with an empty one and whatever status
+    # (400 it is), PostgREST whose connection to PostgreSQL died under the statement.
+    if code == "" or status in (500, 502, 503, 504):
         _log.error("database answered %s without a code", status)
         return Problem("database_unavailable", headers=passed)
     if status == 401:

@@ -20,7 +20,7 @@ logger = logging.getLogger("waymark")
 _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=([01]))?", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 # Parts of an unknown path that cannot be anyone's secret.
-_HARMLESS = re.compile(r"[a-z]{1,16}|[0-9]{1,10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HARMLESS = re.compile(r"[a-z]{1,16}|v[0-9]|[0-9]{1,10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class _Formatter(logging.Formatter):
@@ -81,7 +81,7 @@ def trace_fields(headers: Mapping[str, str], project: str | None) -> dict[str, A
 
 def harmless_path(path: str) -> str:
     """`path` with every part replaced that is neither a plain word nor an id."""
-    parts = path.strip("/").split("/")[:8]
+    parts = [part for part in path.split("/") if part][:8]
     return "/" + "/".join(part if _HARMLESS.fullmatch(part) else "…" for part in parts)
 
 

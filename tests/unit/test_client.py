@@ -53,8 +53,8 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def nap(seconds: float) -> None:
         taken.append(seconds)
 
-    monkeypatch.setattr(module.time, "sleep", taken.append)
-    monkeypatch.setattr(module.asyncio, "sleep", nap)
+    monkeypatch.setattr("shared.client.time.sleep", taken.append)
+    monkeypatch.setattr("shared.client.asyncio.sleep", nap)
     return taken
 
 

@@ -62,6 +62,7 @@ def refused(code: str | None, status: int = 400) -> Reply:
         ("P0001", 400, "internal_error"),
         ("XX000", 500, "internal_error"),
         ("", 500, "database_unavailable"),
+        ("", 400, "database_unavailable"),
         (None, 500, "database_unavailable"),
         (None, 400, "internal_error"),
     ],
@@ -92,6 +93,13 @@ def test_a_code_newer_than_this_process_passes_with_its_status_and_headers() -> 
     problem = translate(429, json.dumps(body).encode(), {"Retry-After": "30", "Server": "x"})
     assert (problem.status, problem.body()) == (429, body)
     assert problem.headers == {"Retry-After": "30"}
+
+
+@pytest.mark.parametrize(("given", "told"), [("0", "1"), ("7", "7"), (None, "1")])
+def test_nobody_is_told_to_come_back_at_once(given: str | None, told: str) -> None:
+    headers = {"Retry-After": given} if given else {}
+    problem = translate(503, refused("PGRST000").raw, headers)
+    assert problem.headers["Retry-After"] == told
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,21 @@ def test_the_level_silences_calls_that_went_well(
     logs.configure("INFO")
 
 
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/", "/"),
+        ("/functions/v1/progress/courses/7/next", "/functions/v1/progress/courses/7/next"),
+        (f"/progress/lessons/{LESSON}", f"/progress/lessons/{LESSON}"),
+        ("/progress//me@example.com/x/", "/progress/…/x"),
+        ("/eyJhbGciOiJub25lIn0/sb_secret_1", "/…/…"),
+        ("/" + "a/" * 50, "/" + "/".join("a" * 8)),
+    ],
+)
+def test_paths_are_shown_without_what_may_be_private(path: str, shown: str) -> None:
+    assert logs.harmless_path(path) == shown
+
+
 def test_nothing_a_caller_wrote_is_logged(
     functions: httpx.Client,
     database: Upstream,

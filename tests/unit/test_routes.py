@@ -13,6 +13,7 @@ from functions import FUNCTIONS
 from shared.errors import CODES
 from shared.models import Body, Empty
 from shared.routing import PARAMETERS, Function, Route
+from tests.support.shape import assert_headers, assert_refusal
 from tests.support.upstream import Reply, Upstream
 
 EVERY = [(function, route) for function in FUNCTIONS for route in function.routes]
@@ -27,7 +28,7 @@ every_command = pytest.mark.parametrize(
     ("function", "route"), [pair for pair in EVERY if pair[1].method != "GET"], ids=name
 )
 SAMPLES = {"course": "7", "lesson": str(uuid.uuid4()), "module": str(uuid.uuid4())}
-BODIES = {"Recalculation": {"all": True}}
+BODIES: dict[str, dict[str, object]] = {"Recalculation": {"all": True}}
 
 
 def path(function: Function, route: Route, **ids: str) -> str:
@@ -36,28 +37,6 @@ def path(function: Function, route: Route, **ids: str) -> str:
 
 def body(route: Route) -> dict[str, object] | None:
     return None if route.method == "GET" else BODIES.get(route.body.__name__, {})
-
-
-def assert_shape(response: httpx.Response, status: int, code: str) -> None:
-    """The one shape of a refusal, with the headers of every answer."""
-    assert response.status_code == status, response.text
-    answer = response.json()
-    assert list(answer) == ["code", "message", "details", "hint"]
-    assert answer["code"] == code
-    assert answer["message"]
-    assert_headers(response)
-
-
-def assert_headers(response: httpx.Response) -> None:
-    headers = response.headers
-    assert headers["access-control-allow-origin"] == "*"
-    assert "access-control-allow-credentials" not in headers
-    assert "Retry-After" in headers["access-control-expose-headers"]
-    assert headers["cache-control"] == "no-store"
-    assert headers["content-type"].startswith("application/json")
-    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
-    assert "total;dur=" in headers["server-timing"]
-    assert (int(headers.get("retry-after", "0")) > 0) == (response.status_code == 503)
 
 
 @every_route
@@ -108,7 +87,7 @@ def test_signed_out_is_not_authenticated(
         response = functions.request(
             route.method, path(function, route), headers=headers, json=body(route)
         )
-        assert_shape(response, 401, "not_authenticated")
+        assert_refusal(response, 401, "not_authenticated")
         assert response.headers["www-authenticate"] == "Bearer"
     assert database.seen == []
 
@@ -119,7 +98,7 @@ def test_a_bad_token_is_refused(
 ) -> None:
     headers = {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}
     response = functions.request(route.method, path(function, route), headers=headers)
-    assert_shape(response, 401, "invalid_token")
+    assert_refusal(response, 401, "invalid_token")
     assert "invalid_token" in response.headers["www-authenticate"]
     assert database.seen == []
 
@@ -139,7 +118,7 @@ def test_another_method_is_not_allowed(
         assert allowed - {"HEAD", "OPTIONS"} == known
         assert ("HEAD" in allowed) == ("GET" in known)
         if method != "HEAD":
-            assert_shape(response, 405, "method_not_allowed")
+            assert_refusal(response, 405, "method_not_allowed")
 
 
 @every_route
@@ -149,7 +128,7 @@ def test_a_path_below_is_not_found(
     response = functions.request(
         route.method, path(function, route) + "/nothing/here/at/all", headers=signed_in
     )
-    assert_shape(response, 404, "route_not_found")
+    assert_refusal(response, 404, "route_not_found")
 
 
 @every_route
@@ -173,7 +152,7 @@ def test_a_bad_id_is_refused(
                 headers=signed_in,
                 json=body(route),
             )
-            assert_shape(response, 400, "invalid_id")
+            assert_refusal(response, 400, "invalid_id")
     assert database.seen == []
 
 
@@ -203,10 +182,10 @@ def test_a_bad_body_is_refused(
     ]
     for content, status, code in cases:
         response = functions.request(route.method, where, headers=headers, content=content)
-        assert_shape(response, status, code)
+        assert_refusal(response, status, code)
     form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
     response = functions.request(route.method, where, headers=form, content=b"a=b")
-    assert_shape(response, 415, "unsupported_media_type")
+    assert_refusal(response, 415, "unsupported_media_type")
     assert database.seen == []
 
 
@@ -223,7 +202,7 @@ def test_a_refusal_of_the_database_keeps_its_code_and_headers(
     response = functions.request(
         route.method, path(function, route), headers=signed_in, json=body(route)
     )
-    assert_shape(response, 409, "lesson_locked")
+    assert_refusal(response, 409, "lesson_locked")
     assert response.json() == refusal
 
 
@@ -239,7 +218,7 @@ def test_a_database_that_is_away_is_503(
     response = functions.request(
         route.method, path(function, route), headers=signed_in, json=body(route)
     )
-    assert_shape(response, 503, "database_unavailable")
+    assert_refusal(response, 503, "database_unavailable")
 
 
 @every_route
@@ -265,7 +244,7 @@ def test_preflight_comes_before_everything(
 
 def test_no_route_says_so(functions: httpx.Client, signed_in: dict[str, str]) -> None:
     for where in ("/", "/functions/v1", "/nothing", "/progress", "/progress/", "/progress//"):
-        assert_shape(functions.get(where, headers=signed_in), 404, "route_not_found")
+        assert_refusal(functions.get(where, headers=signed_in), 404, "route_not_found")
         assert functions.options(where).status_code == 204
 
 
