@@ -1,0 +1,1 @@
+"""The promises of the schema, through real roles on a real PostgreSQL."""
