@@ -180,6 +180,8 @@ begin
      and not exists (select from public.courses where id = p_course_id) then
     perform private.fail('course_not_found', 404, 'Course not found');
   end if;
+  -- Many courses in the order of enrolments: no edit that holds several may interleave.
+  perform pg_advisory_xact_lock_shared(private.crossing_key());
   for v_id in
     select e.id
       from public.enrollments e
