@@ -31,6 +31,7 @@ class Connection(asyncio.Protocol):
         self._parser: Any = None
         self._waiting: asyncio.Future[int] | None = None
         self._body: list[bytes] | None = None
+        self._heard = False
 
     @classmethod
     def to(cls, url: str) -> Connection:
@@ -39,7 +40,18 @@ class Connection(asyncio.Protocol):
         return cls(parts.hostname or "127.0.0.1", parts.port or 80)
 
     async def send(self, request: bytes, body: list[bytes] | None = None) -> int:
-        """Send a request and return the status of its answer; 0 when the connection was lost."""
+        """Send a request and return the status of its answer; 0 when the connection was lost.
+
+        A server may end an idle connection just as we send; like a browser, we then send again.
+        """
+        while True:
+            reused = self._transport is not None and not self._transport.is_closing()
+            self._heard = False
+            status = await self._send(request, body)
+            if status or self._heard or not reused:
+                return status
+
+    async def _send(self, request: bytes, body: list[bytes] | None) -> int:
         loop = asyncio.get_running_loop()
         if self._transport is None or self._transport.is_closing():
             try:
@@ -65,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:

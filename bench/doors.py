@@ -91,14 +91,15 @@ class Sql:
     def __init__(self, db_url: str) -> None:
         self._db_url = db_url
         self._opened: list[psycopg.AsyncConnection[Any]] = []
-        self._free: asyncio.Queue[psycopg.AsyncConnection[Any]] = asyncio.Queue()
+        # Locks hand a session on in the order in which learners ask for it.
+        self._locks: list[asyncio.Lock] = []
 
     async def open(self, learners: int) -> None:
         while len(self._opened) < min(learners, SESSIONS):
             session = await psycopg.AsyncConnection.connect(self._db_url, autocommit=True)
             await session.execute("set role authenticated")
             self._opened.append(session)
-            self._free.put_nowait(session)
+            self._locks.append(asyncio.Lock())
 
     async def close(self) -> None:
         for session in self._opened:
@@ -106,6 +107,8 @@ class Sql:
 
     def worker(self, number: int, operation: Operation) -> Send:
         work = operation.work(number)
+        session = self._opened[number % len(self._opened)]
+        lock = self._locks[number % len(self._locks)]
         statement: sql.Composed | None = None
 
         async def send() -> bool:
@@ -114,13 +117,11 @@ class Sql:
             arguments = operation.arguments(learner, lesson)
             if statement is None:
                 statement = _statement(operation.rpc, arguments)
-            session = await self._free.get()
             try:
-                await session.execute(statement, [learner.claims, *arguments.values()])
+                async with lock:
+                    await session.execute(statement, [learner.claims, *arguments.values()])
             except psycopg.Error:
                 return False
-            finally:
-                self._free.put_nowait(session)
             return True
 
         return send

@@ -138,14 +138,24 @@ class Report:
         middle = _middle(load)
         cells = [cell for cell in load.closed if cell.learners == middle]
         parts = ["functions", "postgrest", "database"]
-        rows = [
-            [cell.operation, cell.door, *(number(cell.cpu(part), 2) for part in parts)]
-            for cell in cells
-        ]
+        rows = []
+        for cell in cells:
+            base = load.find(cell.operation, "PostgREST", middle)
+            total = sum(cell.cpu(part) for part in parts)
+            rows.append(
+                [
+                    cell.operation,
+                    cell.door,
+                    *(number(cell.cpu(part), 2) for part in parts),
+                    number(total, 2),
+                    number(sum(base.cpu(part) for part in parts) / total, 2),
+                ]
+            )
         return (
             "## Where the CPU goes\n\n"
-            f"Milliseconds of CPU per answer, {middle} learners, closed loop.\n\n"
-            + table(["operation", "door", *parts], rows)
+            f"Milliseconds of CPU per answer, {middle} learners, closed loop. The last column is "
+            "PostgREST's sum by this one: the throughput ratio if CPU alone decided.\n\n"
+            + table(["operation", "door", *parts, "sum", "PostgREST by this"], rows)
         )
 
     def _places(self, costs: Costs) -> str:

@@ -46,8 +46,11 @@ def make_course(db: Db, tag: str, lessons: int, module_size: int = MODULE_SIZE) 
     )
     db.execute(
         """
-        insert into public.lessons (module_id, position, title, type, duration_seconds)
-        select m.id, n, 'Lesson ' || n, 'video', 300
+        insert into public.lessons (module_id, position, title, type, duration_seconds, content)
+        select m.id, n, 'Lesson ' || n, 'video', 300,
+               -- Some 3 kB that do not compress, as a lesson's text would be.
+               (select string_agg(md5(n || ':' || word), ' ')
+                  from generate_series(1, 100) as word)
           from generate_series(1, %(lessons)s) as n
           join public.modules m
             on m.course_id = %(course)s and m.position = (n - 1) / %(size)s + 1
