@@ -108,7 +108,7 @@ class Door:
         # The header picks among what is allowed here; a key only ever serves its own algorithm.
         if algorithm == "HS256" and self._secret is not None:
             candidates = [self._secret]
-        elif algorithm in _ASYMMETRIC and (kid is None or isinstance(kid, str)):
+        elif algorithm in _ASYMMETRIC:
             candidates = await self._keys.find(kid, algorithm)
         else:
             raise Problem("invalid_token")

@@ -7,7 +7,6 @@ ours already passes through.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import re
 from collections.abc import Mapping
@@ -19,9 +18,8 @@ from yarl import URL
 
 from shared import pool
 from shared.errors import CODES, Problem
+from shared.logs import logger
 from shared.settings import Settings
-
-_log = logging.getLogger("waymark")
 
 # Chosen among SQLSTATEs and PostgREST's codes, the first prefix that fits.
 _TRANSLATION: tuple[tuple[str, str], ...] = (
@@ -107,7 +105,7 @@ class Database:
 
 
 def _away(error: Exception) -> Problem:
-    _log.error("database call failed: %s", type(error).__name__)
+    logger.error("database call failed: %s", type(error).__name__)
     return Problem("database_unavailable")
 
 
@@ -140,18 +138,18 @@ def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem
                 return Problem(ours, headers=passed if CODES[ours].status == 503 else None)
         # Whoever answers under the database's name may put anything there.
         shown = code if _THEIRS.fullmatch(code) else "an unknown code"
-        _log.error("database refused with %s (status %s)", shown, status)
+        logger.error("database refused with %s (status %s)", shown, status)
         return Problem("internal_error")
     # Without a code: a gateway without its upstream; or, with an empty one and whatever status
     # (400 it is), PostgREST whose connection to PostgreSQL died under the statement.
     if code == "" or status in (500, 502, 503, 504):
-        _log.error("database answered %s without a code", status)
+        logger.error("database answered %s without a code", status)
         return Problem("database_unavailable", headers=passed)
     if status == 401:
         return Problem("invalid_token")
     if status == 429:
         return Problem("try_again", headers=passed)
-    _log.error("database answered %s without a code", status)
+    logger.error("database answered %s without a code", status)
     return Problem("internal_error")
 
 

@@ -6,7 +6,6 @@ An unknown key id has them fetched again, but never at an attacker's pace.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from pydantic_core import from_json
 
 from shared import pool
 from shared.errors import Problem
-
-_log = logging.getLogger("waymark")
+from shared.logs import logger
 
 MAX_AGE = 600.0  # as long as Supabase's edge caches them, and no longer: a revoked key must die
 REFRESH_AGE = 300.0  # from here on a call starts a refresh, and does not wait for it
@@ -144,7 +142,7 @@ class KeySet:
         try:
             keys = parse(await self._download(self._url))
         except Exception as error:  # any failure means the same: no newer keys
-            _log.error("signing keys could not be fetched: %s", type(error).__name__)
+            logger.error("signing keys could not be fetched: %s", type(error).__name__)
         else:
             self._keys = keys
             self._fetched = self._clock()

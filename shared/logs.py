@@ -15,7 +15,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-logger = logging.getLogger("waymark")
+
+class _Logger(logging.Logger):
+    def isEnabledFor(self, level: int) -> bool:
+        # Its cache is emptied for registered loggers only.
+        return level >= self.level
+
+
+# Stands outside logging's registry: the framework's own set-up under LOG_EXECUTION_ID, which Google
+# sets, disables every logger that it finds there.
+logger = _Logger("waymark")
 
 _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/(\d{1,20}))?(?:;o=([01]))?", re.IGNORECASE)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -51,7 +60,6 @@ def configure(level: str) -> None:
         handler = _Stdout()
         handler.setFormatter(_Formatter())
         logger.addHandler(handler)
-        logger.propagate = False
     logger.setLevel(level)
 
 

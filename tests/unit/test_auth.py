@@ -163,6 +163,12 @@ def test_what_is_no_token_is_refused(header: str) -> None:
     assert "WWW-Authenticate" in caught.value.headers
 
 
+@pytest.mark.parametrize("scheme", ["Basic", "Token", "JWT", "DPoP"])
+def test_a_good_token_under_another_scheme_is_refused(scheme: str) -> None:
+    with pytest.raises(Problem, match="invalid_token"):
+        asyncio.run(door().caller([f"{scheme} {hs256(claims(USER))}"], None))
+
+
 def test_two_authorization_headers_are_refused() -> None:
     good = f"Bearer {hs256(claims(USER))}"
     with pytest.raises(Problem, match="invalid_token"):
@@ -266,6 +272,20 @@ def test_memory_of_tokens_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ask(hs256(claims()), at=at) is not None
     assert len(at._seen) <= 3
     assert not any(b"." in digest and len(digest) > 32 for digest in at._seen)
+
+
+def test_a_remembered_token_dies_with_its_key() -> None:
+    document, now = keys.jwks(EC), 1000.0
+
+    async def download(_: str) -> bytes:
+        return document.encode()
+
+    at = Door(SETTINGS, KeySet("https://x", download=download, clock=lambda: now))
+    token = EC.sign(claims(USER))
+    assert ask(token, at=at) is not None
+    document, now = keys.jwks(RSA), now + 20
+    assert refusal(EC.sign(claims(USER), kid="unknown"), at=at) == "invalid_token"
+    assert refusal(token, at=at) == "invalid_token"
 
 
 class _Clock:

@@ -71,8 +71,10 @@ def test_an_unknown_key_id_fetches_once_more_but_not_again_and_again() -> None:
         assert endpoint.asked == 2
         for junk in range(1000):
             assert await held.find(f"junk-{junk}", "ES256") == []
+        endpoint.now += jwks.MIN_INTERVAL - 1
+        assert await held.find("junk", "ES256") == []
         assert endpoint.asked == 2
-        endpoint.now += jwks.MIN_INTERVAL
+        endpoint.now += 1
         await asyncio.gather(*(held.find(f"junk-{n}", "ES256") for n in range(100)))
         assert endpoint.asked == 3
 

@@ -193,6 +193,18 @@ def test_the_level_silences_calls_that_went_well(
     logs.configure("INFO")
 
 
+def test_the_frameworks_execution_ids_join_our_lines(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With LOG_EXECUTION_ID, as on Google, the framework sets logging up anew around us."""
+    client = serve(LOG_EXECUTION_ID="true")
+    client.get("/progress/courses/7", headers={"Function-Execution-Id": "execution-7"})
+    (line,) = lines(capsys)
+    labels = line["logging.googleapis.com/labels"]
+    assert labels["execution_id"] == "execution-7"
+    assert labels["request_id"] == line["request_id"]
+
+
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
