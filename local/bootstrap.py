@@ -45,7 +45,8 @@ def enter(module: str, arguments: Sequence[str]) -> NoReturn:
     environment = dict(os.environ)
     path = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{path}" if path else str(ROOT)
-    os.execve(PYTHON, [str(PYTHON), "-m", module, *arguments], environment)
+    # -P: not the current folder's modules, which may be another clone's.
+    os.execve(PYTHON, [str(PYTHON), "-P", "-m", module, *arguments], environment)
 
 
 def install() -> None:

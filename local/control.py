@@ -53,7 +53,7 @@ def launch(stack: Stack, say: Say, tied: bool = False) -> subprocess.Popen[bytes
     StackError with the reason when the stack does not come up; nothing is left running then.
     """
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "local.command", "serve", "--name", stack.name]
+    command = [sys.executable, "-P", "-m", "local.command", "serve", "--name", stack.name]
     command += ["--report", str(writer)]
     for part, port in stack.asked_ports.items():
         command += [f"--{part.replace('_', '-')}-port", str(port)]

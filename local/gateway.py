@@ -214,7 +214,12 @@ class Gateway:
         )
         passed["X-Forwarded-Host"] = request.host
         passed["X-Forwarded-Proto"] = "http"
-        query = request.rel_url.raw_query_string
+        # The key has been settled; PostgREST would take it for a filter.
+        query = "&".join(
+            pair
+            for pair in request.rel_url.raw_query_string.split("&")
+            if not (base == self._settings.rest and pair.startswith("apikey="))
+        )
         url = URL(f"{base}{path}{'?' + query if query else ''}", encoded=True)
         return await self._session.request(
             request.method,
@@ -254,8 +259,10 @@ class Gateway:
         if not isinstance(value, dict):
             return value
         result = {name: self._as_hosted(item) for name, item in value.items()}
-        if "signedUrl" in result:
-            result.setdefault("signedURL", result["signedUrl"])
+        if isinstance(result.get("signedUrl"), str):
+            # Clients put the address of the Storage API in front.
+            name = "url" if "/upload/sign/" in result["signedUrl"] else "signedURL"
+            result[name] = result["signedUrl"].removeprefix("/storage/v1")
         if isinstance(result.get("access_token"), str) and isinstance(result.get("user"), dict):
             result["access_token"] = self._token_as_hosted(result["access_token"], result["user"])
         return result

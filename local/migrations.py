@@ -45,5 +45,5 @@ async def push(stack: Stack) -> None:
     if process.returncode:
         raise StartError(
             f"migrations: supabase db push failed\n{output.strip()}\n"
-            "While a migration is still being written, `bin/dev reset` starts from an empty database."
+            "While a migration is still being written, `bin/dev reset` starts afresh."
         )

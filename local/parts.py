@@ -59,6 +59,7 @@ def auth(stack: Stack) -> Program:
         name="Auth and Storage",
         command=[
             node(),
+            f"--import={ROOT / 'local' / 'node' / 'file_bytes.mjs'}",
             str(NODE_MODULES / "@supabase" / "lite" / "dist" / "cli" / "index.js"),
             "start",
             "--config",
@@ -146,7 +147,7 @@ def gateway(stack: Stack, listener: int) -> Program:
     """The one door in front of the parts; it serves a socket that the supervisor keeps open."""
     return Program(
         name="gateway",
-        command=[sys.executable, "-m", "local.gateway", stack.name, str(listener)],
+        command=[sys.executable, "-P", "-m", "local.gateway", stack.name, str(listener)],
         environment={**base_environment(), "PYTHONPATH": str(ROOT)},
         folder=ROOT,
         log=stack.folder / "logs" / "gateway.log",

@@ -1,1 +1,1 @@
-"""Tests of the local stack itself."""
+"""Tests of the local stack itself; they need bin/dev, not `supabase start`."""
