@@ -16,9 +16,8 @@ import aiohttp
 from pydantic_core import from_json, to_json
 from yarl import URL
 
-from shared import pool
+from shared import logs, pool
 from shared.errors import CODES, Problem
-from shared.logs import logger
 from shared.settings import Settings
 
 # Chosen among SQLSTATEs and PostgREST's codes, the first prefix that fits.
@@ -105,7 +104,7 @@ class Database:
 
 
 def _away(error: Exception) -> Problem:
-    logger.error("database call failed: %s", type(error).__name__)
+    logs.write("ERROR", f"database call failed: {type(error).__name__}")
     return Problem("database_unavailable")
 
 
@@ -138,18 +137,18 @@ def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem
                 return Problem(ours, headers=passed if CODES[ours].status == 503 else None)
         # Whoever answers under the database's name may put anything there.
         shown = code if _THEIRS.fullmatch(code) else "an unknown code"
-        logger.error("database refused with %s (status %s)", shown, status)
+        logs.write("ERROR", f"database refused with {shown} (status {status})")
         return Problem("internal_error")
     # Without a code: a gateway without its upstream; or, with an empty one and whatever status
     # (400 it is), PostgREST whose connection to PostgreSQL died under the statement.
     if code == "" or status in (500, 502, 503, 504):
-        logger.error("database answered %s without a code", status)
+        logs.write("ERROR", f"database answered {status} without a code")
         return Problem("database_unavailable", headers=passed)
     if status == 401:
         return Problem("invalid_token")
     if status == 429:
         return Problem("try_again", headers=passed)
-    logger.error("database answered %s without a code", status)
+    logs.write("ERROR", f"database answered {status} without a code")
     return Problem("internal_error")
 
 

@@ -7,7 +7,6 @@ success.
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -111,7 +110,7 @@ class _Call:
             fault = Problem("internal_error")
             status, content = fault.status, to_json(fault.body())
             self.error = fault.code
-            logs.logger.error("unexpected: %s", logs.fault(error))
+            logs.write("ERROR", f"unexpected: {logs.fault(error)}")
         self.timings["total"] = perf_counter() - self.began
         response = Response(
             b"" if self.request.method == "HEAD" else content,
@@ -155,7 +154,7 @@ class _Call:
             try:
                 self._report(self.route, self.caller, body, answer)
             except Exception as error:  # the work is done: a line less is no reason to deny it
-                logs.logger.error("report failed: %s", logs.fault(error))
+                logs.write("ERROR", f"report failed: {logs.fault(error)}")
         return self.route.status, answer
 
     async def _read(self) -> bytes:
@@ -217,7 +216,7 @@ class _Call:
         if route.report is not None:
             events += route.report(caller.user_id, body, answer)
         for event in events:
-            logs.write(logging.INFO, event.name, {event.name: event.facts, **self._labels()})
+            logs.write("INFO", event.name, {event.name: event.facts, **self._labels()})
 
     def _subject(self) -> dict[str, Any]:
         return {name[2:-3]: value for name, value in self.ids.items()}
@@ -234,12 +233,8 @@ class _Call:
     def _log(self, shared: _App | None, status: int, size: int) -> None:
         if self.error == "not_enrolled" and self.caller is not None:
             facts = {"user": self.caller.user_id, **self._subject()}
-            logs.write(logging.INFO, "not_enrolled", {"not_enrolled": facts, **self._labels()})
-        level = logging.INFO
-        if status >= 400:
-            level = logging.ERROR if status >= 500 else logging.WARNING
-        if not logs.logger.isEnabledFor(level):
-            return
+            logs.write("INFO", "not_enrolled", {"not_enrolled": facts, **self._labels()})
+        severity = "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
         request = self.request
         path = logs.harmless_path(request.scope["path"])
         took = self.timings["total"]
@@ -262,4 +257,4 @@ class _Call:
             **self._labels(),
             **logs.trace_fields(request.headers, shared.config.google_project if shared else None),
         }
-        logs.write(level, f"{request.method} {path} {status}", fields)
+        logs.write(severity, f"{request.method} {path} {status}", fields)

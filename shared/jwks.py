@@ -14,9 +14,8 @@ from typing import Any
 import jwt
 from pydantic_core import from_json
 
-from shared import pool
+from shared import logs, pool
 from shared.errors import Problem
-from shared.logs import logger
 
 MAX_AGE = 600.0  # as long as Supabase's edge caches them, and no longer: a revoked key must die
 REFRESH_AGE = 300.0  # from here on a call starts a refresh, and does not wait for it
@@ -142,7 +141,7 @@ class KeySet:
         try:
             keys = parse(await self._download(self._url))
         except Exception as error:  # any failure means the same: no newer keys
-            logger.error("signing keys could not be fetched: %s", type(error).__name__)
+            logs.write("ERROR", f"signing keys could not be fetched: {type(error).__name__}")
         else:
             self._keys = keys
             self._fetched = self._clock()

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+from shared.logs import SEVERITIES
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -145,6 +146,6 @@ def _origins(env: Mapping[str, str]) -> tuple[str, ...]:
 
 def _level(env: Mapping[str, str]) -> str:
     level = (env.get("LOG_LEVEL") or "INFO").upper()
-    if level not in LOG_LEVELS:
-        raise SettingsError(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}")
+    if level not in SEVERITIES:
+        raise SettingsError(f"LOG_LEVEL must be one of {', '.join(SEVERITIES)}")
     return level
