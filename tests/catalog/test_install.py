@@ -60,7 +60,7 @@ def test_an_occupied_database_is_left_alone(
         refused = project.push()
         assert refused.returncode != 0
         # The CLI prints the statement after the database's own words.
-        said = re.findall(r"already taken: ([^\n]*)", refused.stdout)[0]
+        said = re.findall(r"already taken: (.*?)(?: \(SQLSTATE|\n)", refused.stdout)[0]
         assert [what.split(" ")[-1] for what in said.split(", ") if "." in what] == names
         with project.connect() as connection:
             assert everything(connection) == before
