@@ -1,16 +1,18 @@
 -- Locks and settling: why every counter equals a recount at every commit.
 --
 -- Transaction-level advisory locks, always taken in this order and before any row:
---   editors   shared by edits by RPC; exclusive for raw edits of courses, modules and lessons, down
---             to a title: a raw statement locks its rows in any order, so no two may interleave;
+--   editors   shared by edits by RPC and recalculation; exclusive for raw edits of courses, modules,
+--             lessons and enrolments, down to a title: a raw statement locks its rows in any order,
+--             so it may interleave with nobody who locks several;
 --   crossing  exclusive for edits by RPC that lock several courses; shared by what holds several
 --             courses in shared form, in any order (recalculation of all, sales in bulk);
 --   catalogue shared by learners' writes and edits by RPC; exclusive for raw edits that change
 --             counts, order or place, in a BEFORE STATEMENT trigger (a BEFORE ROW trigger runs when
---             the row is already locked, which deadlocks);
---   course    shared by learners' writes; exclusive for edits by RPC, in id order;
---   learner   exclusive for a learner's writes in lessons: a module's completion touches several
---             rows of each table, and another tab would meet it halfway.
+--             the row is already locked, which deadlocks), and for the removal of users, whose
+--             cascade walks through all tables of theirs;
+--   course    shared by learners' writes; exclusive for edits by RPC, in id order.
+-- Then rows, and of these the enrolment's first: it is what makes a learner's tabs wait for one
+-- another, so a module's completion (several rows of each table) never meets another tab halfway.
 -- So while counts change, nobody completes a lesson there, and the difference a change makes can be
 -- added to the counters instead of counting again.
 
@@ -49,16 +51,6 @@ comment on function private.share_course(bigint) is
   'Before a learner''s write: keeps catalogue edits of this course out until commit.';
 revoke execute on function private.share_course(bigint) from public;
 grant execute on function private.share_course(bigint) to waymark_writer;
-
-create function private.lock_learner(p_user_id uuid) returns void
-language sql volatile security definer set search_path = ''
-as $$
-  select pg_advisory_xact_lock(hashtextextended('waymark:learner:' || p_user_id, 0));
-$$;
-comment on function private.lock_learner(uuid) is
-  'After share_course(): one write in lessons at a time for each learner.';
-revoke execute on function private.lock_learner(uuid) from public;
-grant execute on function private.lock_learner(uuid) to waymark_writer;
 
 -- waymark.locked_courses remembers what this transaction holds, for the triggers below. It is local
 -- to the transaction, and rolls back with a savepoint just as the locks do.
@@ -144,6 +136,28 @@ create trigger _000_lock before insert or delete
      archived_at
   on public.lessons
   for each statement execute function private.tg_catalog__lock();
+
+create function private.tg_users__lock() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(private.catalog_key());
+  return null;
+end
+$$;
+comment on function private.tg_users__lock() is
+  'Users are removed while nobody writes progress: their cascade locks rows in an order of its own.';
+revoke execute on function private.tg_users__lock() from public;
+
+create trigger waymark_lock before delete on auth.users
+  for each statement execute function private.tg_users__lock();
+
+-- Servers may extend or withdraw many enrolments in one statement. The write path moves one at a
+-- time, and settling and cascades (depth above 0) have their locks already.
+create trigger _000_edit before update or delete on public.enrollments
+  for each statement
+  when (current_user <> 'waymark_writer' and pg_trigger_depth() = 0)
+  execute function private.tg_catalog__edit();
 
 -- One lesson before and after an edit. A null weight means: does not count.
 create type private.lesson_change as (

@@ -1,6 +1,7 @@
 -- The learner's write path. Every door (the cloud functions, supabase-js by RPC) ends in these
 -- functions: who is asking (auth.uid(), never a parameter), may they, is it earned, and then one row
--- of each table, always in the order user_progress, module_progress, enrollments, daily_activity.
+-- of each table. The enrolment's row is locked first, so what one learner's tabs do in a course happens
+-- one after the other; then user_progress, module_progress, enrollments, daily_activity.
 
 -- Answers, the same for every door ------------------------------------------------------------------
 
@@ -115,13 +116,16 @@ begin
     perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
   perform private.share_course(v_course_id);
-  perform private.lock_learner(p_user_id);
+  -- A statement of its own before the look: it then sees what the learner's other tabs committed.
+  select e into v.enrollment
+    from public.enrollments e
+   where e.user_id = p_user_id and e.course_id = v_course_id
+     for no key update;
 
-  select l, c.status, c.catalog_version, e, p
-    into v.lesson, v.course_status, v.catalog_version, v.enrollment, v.progress
+  select l, c.status, c.catalog_version, p
+    into v.lesson, v.course_status, v.catalog_version, v.progress
     from public.lessons l
     join public.courses c on c.id = l.course_id
-    left join public.enrollments e on e.user_id = p_user_id and e.course_id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
    where l.id = p_lesson_id;
 
@@ -252,6 +256,7 @@ as $$
 declare
   l public.lessons := v.lesson;
   v_seen timestamptz := coalesce(p_seen, p_at);
+  v_moved public.enrollments;
 begin
   insert into public.user_progress as p
     (user_id, lesson_id, course_id, status, started_at, last_accessed)
@@ -270,9 +275,9 @@ begin
          current_section = case when e.current_lesson_id = l.id then e.current_section end
    where e.id = (v.enrollment).id
      and (e.last_accessed_at is null or e.last_accessed_at <= v_seen)
-  returning e into v.enrollment;
-  if not found then
-    select e into v.enrollment from public.enrollments e where e.id = (v.enrollment).id;
+  returning e.* into v_moved;
+  if found then
+    v.enrollment := v_moved;
   end if;
   if v.changed then
     perform private.record_event('lesson_started', v, p_at);
@@ -353,12 +358,6 @@ begin
     perform private.begin_module(v_user_id, l, p_at);
   end if;
 
-  -- The lock first and the frontier after it, in a statement of its own: it then sees what the
-  -- learner's other tabs have committed.
-  select e into v.enrollment
-    from public.enrollments e
-   where e.id = (v.enrollment).id
-     for no key update;
   v_course_finished := l.is_countable
     and (v.enrollment).completed_at is null
     and (v.enrollment).completed_weight + l.weight = (v.enrollment).total_weight;
@@ -672,14 +671,15 @@ begin
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;
   perform private.share_course(v_course_id);
-  perform private.lock_learner(p_user_id);
+  select * into e from public.enrollments
+   where user_id = p_user_id and course_id = v_course_id
+     for no key update;
   select * into m from public.modules where id = p_module_id;
   if m.course_id <> v_course_id then
     perform private.fail('try_again', 503, 'The course is being edited; try again',
       p_headers => '{"Retry-After": "1"}');
   end if;
   select c.status into v_status from public.courses c where c.id = m.course_id;
-  select * into e from public.enrollments where user_id = p_user_id and course_id = m.course_id;
   if m.id is null or (e.id is null and v_status <> 'published') then
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;

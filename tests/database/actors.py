@@ -20,13 +20,19 @@ from tests.stack import Stack
 class Refused(Exception):
     """An answer that the schema gave on purpose (SQLSTATE PGRST), taken apart."""
 
-    def __init__(self, problem: psycopg.Error) -> None:
+    def __init__(self, code: str, status: int, message: str, details: str | None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+        self.message = message
+        self.details = details
+
+    @classmethod
+    def of(cls, problem: psycopg.Error) -> Refused:
+        """Read the error that PostgREST would read."""
         body = json.loads(problem.diag.message_primary or "{}")
-        super().__init__(body["code"])
-        self.code: str = body["code"]
-        self.message: str = body["message"]
-        self.details: str | None = body["details"]
-        self.status: int = json.loads(problem.diag.message_detail or "{}")["status"]
+        status = json.loads(problem.diag.message_detail or "{}")["status"]
+        return cls(body["code"], status, body["message"], body["details"])
 
 
 class Actor:
@@ -83,7 +89,7 @@ class Actor:
             row = self.connection.execute(statement, values).fetchone()
         except psycopg.Error as problem:
             if problem.sqlstate == "PGRST":
-                raise Refused(problem) from None
+                raise Refused.of(problem) from None
             raise
         assert row is not None
         return row["answer"]
