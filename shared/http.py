@@ -112,11 +112,8 @@ class _Call:
             self.error = fault.code
             logs.write("ERROR", f"unexpected: {logs.fault(error)}")
         self.timings["total"] = perf_counter() - self.began
-        response = Response(
-            b"" if self.request.method == "HEAD" else content,
-            status,
-            self._headers(shared, headers, content),
-        )
+        # For HEAD the server leaves the body out.
+        response = Response(content, status, self._headers(shared, headers))
         self._log(shared, status, len(content))
         return response
 
@@ -177,9 +174,7 @@ class _Call:
             raise Problem("unsupported_media_type")
         return b"".join(parts)
 
-    def _headers(
-        self, shared: _App | None, extra: Mapping[str, str], content: bytes
-    ) -> dict[str, str]:
+    def _headers(self, shared: _App | None, extra: Mapping[str, str]) -> dict[str, str]:
         timing = ", ".join(f"{name};dur={took * 1000:.1f}" for name, took in self.timings.items())
         headers = {
             "Access-Control-Expose-Headers": EXPOSE_HEADERS,
@@ -199,7 +194,6 @@ class _Call:
             headers["Access-Control-Max-Age"] = MAX_AGE
         else:
             headers["Content-Type"] = "application/json; charset=utf-8"
-            headers["Content-Length"] = str(len(content))
             # Answers are one caller's own, and refusals pass: neither is for a cache.
             headers["Cache-Control"] = "no-store"
         headers.update(extra)

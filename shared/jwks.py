@@ -87,7 +87,6 @@ class KeySet:
         self._clock = clock
         self._fetched = self._tried = float("-inf")
         self._task: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.generation = 0  # grows whenever the keys changed: what was verified before is void
 
     async def find(self, kid: str | None, algorithm: str) -> list[Any]:
@@ -120,22 +119,16 @@ class KeySet:
     async def _fetch(self) -> None:
         """Fetch now, together with whoever else waits for it. Raises Problem auth_unavailable."""
         before = self._fetched
-        if self._running() or self._age() >= RETRY_INTERVAL:
+        if self._task is not None or self._age() >= RETRY_INTERVAL:
             await asyncio.shield(self._start())
         if self._fetched == before:
             raise Problem("auth_unavailable")
 
-    def _running(self) -> asyncio.Task[None] | None:
-        # A task left behind by an event loop that has ended would never finish.
-        return self._task if self._loop is asyncio.get_running_loop() else None
-
     def _start(self) -> asyncio.Task[None]:
-        task = self._running()
-        if task is None:
+        if self._task is None:
             self._tried = self._clock()
-            self._loop = asyncio.get_running_loop()
-            task = self._task = self._loop.create_task(self._load())
-        return task
+            self._task = asyncio.create_task(self._load())
+        return self._task
 
     async def _load(self) -> None:
         try:

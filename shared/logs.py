@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,8 +45,9 @@ def write(severity: str, message: str, fields: Mapping[str, Any] = _NOTHING) -> 
     line = {"severity": severity, "time": now, "message": message, **fields}
     # Looked up each time: the framework swaps stdout per call to add its execution id.
     out = sys.stdout
-    out.write(json.dumps(line, separators=(",", ":"), default=str) + "\n")
-    out.flush()
+    with suppress(OSError):  # a log that cannot be written is no reason to refuse a learner
+        out.write(json.dumps(line, separators=(",", ":"), default=str) + "\n")
+        out.flush()
 
 
 def trace_fields(headers: Mapping[str, str], project: str | None) -> dict[str, Any]:

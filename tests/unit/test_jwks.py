@@ -134,7 +134,7 @@ def test_stale_keys_are_not_trusted_while_the_address_is_down() -> None:
     run(check)
 
 
-def test_a_new_event_loop_does_not_wait_for_a_dead_ones_fetch() -> None:
+def test_a_fetch_that_was_cut_short_holds_nobody_up() -> None:
     endpoint = Endpoint()
     held = endpoint.set()
 
