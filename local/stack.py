@@ -81,8 +81,9 @@ class Stack:
             folder.chmod(0o755 if folder == STATE else 0o711)
         self.secrets = Secrets()
         self.database_folder = self._place_database()
-        (self.folder / "signing_key.pem").write_text(self.secrets.signing_key)
-        (self.folder / "signing_key.pem").chmod(0o600)
+        self.write_private("signing_key.pem", self.secrets.signing_key)
+        # At once, so that a reset finds the database's place even after a start that failed.
+        self.save()
 
     def save(self) -> None:
         """Write the state, readable by its owner only."""

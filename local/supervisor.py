@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 
 from local import database, migrations, parts
-from local.bootstrap import ROOT
 from local.ports import HOST, Reservations, is_free
 from local.process import Child, Program, StartError, start, start_time, tail
 from local.stack import PARTS, Stack
@@ -73,18 +72,11 @@ class Supervisor:
         await migrations.push(stack)
         await asyncio.gather(
             self._start_part("postgrest", lambda: parts.postgrest(stack)),
-            self._start_functions(),
+            self._start_part("functions", lambda: parts.functions(stack)),
         )
         listener = self._listener
         assert listener is not None
         await self._start_part("gateway", lambda: parts.gateway(stack, listener.fileno()))
-
-    async def _start_functions(self) -> None:
-        if not (ROOT / "main.py").exists():
-            self._reservations.release(self._stack.ports["functions"])
-            self._say("functions: there is no main.py yet, so none are served")
-            return
-        await self._start_part("functions", lambda: parts.functions(self._stack))
 
     def _choose_ports(self) -> None:
         """Keep asked ports, take earlier ones again where they are free, and others anew."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
 
 import httpx
 import pytest
 
-from tests.local.second import Second, lives, run, wait_for
+from tests.local.second import ROOT, Second, lives, run, wait_for
 from tests.stack import REQUIRED, Stack
 
 
@@ -80,6 +81,30 @@ def test_a_killed_supervisor_takes_everything_along(second: Second) -> None:
     assert second.dev("status").returncode == 1
     second.up()
     assert second.get("/rest/v1/courses?limit=1", second["ANON_KEY"]).status_code == 200
+
+
+def test_ctrl_c_ends_the_foreground_and_everything_with_it(second: Second) -> None:
+    second.dev("down")
+    with subprocess.Popen(
+        [str(ROOT / "bin" / "dev"), "--name", second.name],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A terminal sends Ctrl-C to the whole group of its foreground program.
+        process_group=0,
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if line.startswith("Up in"):
+                break
+        assert second["API_URL"] in said
+        assert second["SECRET_KEY"] in said
+        pids = second.pids()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 0
+    assert not [key for key, pid in pids.items() if lives(pid)]
 
 
 def test_an_impossible_name_is_refused() -> None:

@@ -54,6 +54,7 @@ def test_a_part_that_ends_at_once_shows_its_last_lines(clone: Path) -> None:
     assert not processes_of(clone)
 
 
+@pytest.mark.long
 def test_the_foreground_fails_alike(clone: Path) -> None:
     (clone / "main.py").write_text("raise RuntimeError('no functions today')\n")
     done = run(root=clone)

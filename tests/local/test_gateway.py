@@ -264,7 +264,7 @@ def test_files_come_back_whole_and_signed_links_need_no_key(second: Second) -> N
     assert signed.status_code == 200, signed.text
     link = signed.json()["signedURL"]
     assert httpx.get(f"{api}{link}", timeout=30).content == body
-    assert httpx.get(f"{api}{link}x", timeout=30).status_code == 400
+    assert httpx.get(f"{api}{link}x", timeout=30).is_error
 
 
 def test_a_migration_can_write_policies_on_storage(second: Second, password: str) -> None:
