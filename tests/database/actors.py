@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -84,7 +85,7 @@ class Actor:
         statement = sql.SQL("select public.{}({}) as answer").format(
             sql.Identifier(function), listed
         )
-        values = [Jsonb(x) if isinstance(x, dict) else x for x in arguments.values()]
+        values = [_sent(x) for x in arguments.values()]
         try:
             row = self.connection.execute(statement, values).fetchone()
         except psycopg.Error as problem:
@@ -97,6 +98,13 @@ class Actor:
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
+
+
+def _sent(value: Any) -> Any:
+    """A value as an RPC takes it: JSON as jsonb, fractions as numeric."""
+    if isinstance(value, dict):
+        return Jsonb(value)
+    return Decimal(str(value)) if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
