@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 VERSION = 1
 MAX_BYTES = 16 * 1024 * 1024  # of the file, and of its content files together
 MAX_DEPTH = 12
-MAX_MODULES = 2_000
+MAX_MODULES = 500
 MAX_LESSONS = 20_000
 SCHEMA_FILE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "course.schema.json"
 
@@ -52,7 +52,12 @@ _Slug = Annotated[
     ),
 ]
 _Title = Annotated[
-    str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    str,
+    Field(
+        min_length=1,
+        max_length=300,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
+    ),
 ]
 _Description = Annotated[_Text, Field(max_length=20_000)]
 _Label = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]

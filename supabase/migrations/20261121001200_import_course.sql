@@ -40,11 +40,10 @@ as $$
   )
   select 'course', 0, null::text, null::text, body from course
   union all
-  select 'module', place, slug, null, body - 'lessons' from module
-   where jsonb_typeof(body) = 'object'
-  union all
-  select 'module', place, null, null, body from module
-   where jsonb_typeof(body) <> 'object'
+  -- Lessons are items of their own; what is no list stays where it will be found to be none.
+  select 'module', place, slug, null,
+         case when jsonb_typeof(body -> 'lessons') = 'array' then body - 'lessons' else body end
+    from module
   union all
   select 'lesson', place, module_slug, slug, body from lesson
   union all
@@ -165,8 +164,8 @@ begin
     $query$
       select string_agg(x.name || ' breaks ' || %L || ': ' || %L, e'\n')
         from (
-          select i.kind || ' ' || coalesce(i.lesson_slug, i.module_slug, i.body ->> 'slug', 'of the course')
-                   as name
+          select i.kind || ' ' || case when i.kind = 'resource' then i.body ->> 'title'
+                   else coalesce(i.lesson_slug, i.module_slug, i.body ->> 'slug') end as name
             from private.course_items($1) i
            cross join lateral jsonb_populate_record(
              null::public.%I, private.course_defaults(i.kind) || jsonb_strip_nulls(i.body)) as r
@@ -249,7 +248,8 @@ begin
 
   with plan as materialized (
     select o.id, o.slug, o.position as old_position, n.row as n,
-           private.changed_fields('module', to_jsonb(o), to_jsonb(n.row)) as fields
+           case when o is distinct from n.row
+             then private.changed_fields('module', to_jsonb(o), to_jsonb(n.row)) else '{}' end as fields
       from public.modules o
      cross join lateral (
        select jsonb_populate_record(o, v_incoming -> o.slug) as row
@@ -331,7 +331,8 @@ begin
 
   with plan as materialized (
     select o.id, o.slug, o.module_id, o.position as old_position, n.row as n,
-           private.changed_fields('lesson', to_jsonb(o), to_jsonb(n.row)) as fields,
+           case when o is distinct from n.row
+             then private.changed_fields('lesson', to_jsonb(o), to_jsonb(n.row)) else '{}' end as fields,
            v_incoming ? o.slug as is_wanted, o.archived_at is not null as was_archived,
            v_incoming ? o.slug and o.archived_at is null and (n.row).module_id = o.module_id
              as is_kept
