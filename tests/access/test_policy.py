@@ -138,7 +138,7 @@ ARGUMENTS = {
     "p_fields": """'{{"title": "New"}}'::jsonb""",
     "p_force": "true",
     "p_document": """'{{"waymark": 1,
-        "course": {{"slug": "imported-by-policy", "title": "New", "status": "draft"}},
+        "slug": "imported-by-policy", "title": "New", "status": "draft",
         "modules": [{{"slug": "m", "title": "M", "lessons": [{{"slug": "l", "title": "L"}}]}}]}}'
         ::jsonb""",
 }
