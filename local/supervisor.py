@@ -70,10 +70,13 @@ class Supervisor:
         await self._start_part("auth", lambda: parts.auth(stack))
         await database.prepare_services(stack)
         await migrations.push(stack)
-        await asyncio.gather(
-            self._start_part("postgrest", lambda: parts.postgrest(stack)),
-            self._start_part("functions", lambda: parts.functions(stack)),
-        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._start_part("postgrest", lambda: parts.postgrest(stack)))
+                group.create_task(self._start_part("functions", lambda: parts.functions(stack)))
+        except ExceptionGroup as problems:
+            # The group has ended the other start; the first failure is the one to tell.
+            raise problems.exceptions[0] from problems
         listener = self._listener
         assert listener is not None
         await self._start_part("gateway", lambda: parts.gateway(stack, listener.fileno()))
