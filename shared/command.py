@@ -137,7 +137,7 @@ def _told(report: Mapping[str, Any], *, dry_run: bool) -> list[str]:
         tell("delete", "module", slug)
     for kind, count in sorted(report["renumbered"].items()):
         if count:
-            lines.append(f"  renumber {count} {kind} that keep their order")
+            lines.append(f"  renumber {count} {kind[:-1] if count == 1 else kind}, order kept")
     return lines
 
 

@@ -685,6 +685,22 @@ def test_two_imports_of_a_new_course_make_one(
         assert author.outline() == {"a": ["a1", "a2"]}
 
 
+def test_an_import_holds_up_its_own_course_only(
+    abc: Author, author: Callable[..., Author], learner: Learner, server: Actor
+) -> None:
+    other = author(a=[lesson("a1"), lesson("a2")])
+    here, there = begin(learner, abc), begin(learner, other)
+    abc.document["modules"].reverse()
+    with server.connection.transaction():
+        abc.run()
+        for someone in (here, there):
+            someone.connection.execute("set lock_timeout = '1s'")
+        there.call("complete_lesson", p_lesson_id=other.lesson("a1")["id"])
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            here.call("complete_lesson", p_lesson_id=abc.lesson("a1")["id"])
+    here.call("complete_lesson", p_lesson_id=abc.lesson("a1")["id"])
+
+
 def test_imports_and_learners_at_once(
     abc: Author, servers: list[Actor], learner: Learner, operator: Actor
 ) -> None:
