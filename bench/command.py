@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds (5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a window (1)")
     parser.add_argument(
+        "--open-seconds", type=float, default=5.0, help="length of an open-loop window (5)"
+    )
+    parser.add_argument(
         "--learners", type=int, nargs="+", default=[1, 20, 100], help="closed loops (1 20 100)"
     )
     parser.add_argument("--gateway", action="store_true", help="also through the gateway")
@@ -77,6 +80,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
     load_plan = load.Plan(
         rounds=options.rounds,
         seconds=options.seconds,
+        open_seconds=options.open_seconds,
         learners=tuple(options.learners),
         with_gateway=options.gateway,
     )
@@ -86,7 +90,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
             open_learners=8, open_seconds=0.3,
         )  # fmt: skip
-        cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5))
+        cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5), detour_learners=1)
     try:
         if "cold" in parts:
             target.say("cold start")

@@ -2,15 +2,19 @@
 
 Each measured call is a real first completion in a transaction of its own, run under EXPLAIN
 ANALYZE: that gives time without the client, pages touched and WAL written, all of the same call.
-Sizes take turns, so that whatever disturbs the machine disturbs all of them alike.
+Where the server runs on this machine its CPU time is taken as well, which other work lengthens
+less. Sizes take turns, so that whatever disturbs the machine disturbs all of them alike.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -31,7 +35,7 @@ class Plan:
     sizes: tuple[int, ...] = (10, 50, 100, 200, 1_000, 10_000)
     learners: int = 20
     enrolments: tuple[int, ...] = (1, 1_000)
-    with_detours: bool = True
+    detour_learners: int = 6
 
 
 @dataclass
@@ -39,12 +43,14 @@ class Cost:
     """Measured calls of one kind."""
 
     times: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
     pages: list[int] = field(default_factory=list)
     wal: list[int] = field(default_factory=list)
 
-    def add(self, plan: dict[str, Any]) -> None:
-        """Take the figures of one EXPLAIN."""
+    def add(self, plan: dict[str, Any], cpu: float) -> None:
+        """Take the figures of one EXPLAIN, and the CPU milliseconds of its whole transaction."""
         top = plan["Plan"]
+        self.cpus.append(cpu)
         self.times.append(float(plan["Execution Time"]))
         self.pages.append(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
         # Whole pages after a checkpoint belong to the checkpoint, not to the call.
@@ -55,6 +61,11 @@ class Cost:
     def time(self) -> float:
         """Median milliseconds."""
         return median(self.times)
+
+    @property
+    def cpu(self) -> float:
+        """Median milliseconds of CPU, the statement's own frame included; NaN when not known."""
+        return median(self.cpus)
 
     @property
     def spread(self) -> tuple[float, float]:
@@ -80,6 +91,18 @@ class Costs:
     by_enrolments: dict[int, Cost]
     detours: dict[tuple[str, int], Cost]
     least: Cost
+    # A call that does nothing: the frame that is in every other call's CPU time.
+    nothing: Cost
+
+    def cpu(self, cost: Cost) -> float:
+        """CPU milliseconds of a call without its frame; NaN when not known."""
+        return cost.cpu - self.nothing.cpu
+
+    def ratio(self, cost: Cost, base: Cost) -> float:
+        """What a call costs to another: by CPU where it is known, else by the clock."""
+        if math.isnan(self.cpu(cost)):
+            return cost.time / base.time
+        return self.cpu(cost) / self.cpu(base)
 
 
 @dataclass(frozen=True)
@@ -96,7 +119,7 @@ class _Unit:
 
 def measure(db_url: str, tag: str, plan: Plan) -> Costs:
     """Make courses and learners, and measure."""
-    costs = Costs({}, {}, {}, Cost())
+    costs = Costs({}, {}, {}, Cost(), Cost())
     with psycopg.connect(db_url, autocommit=True) as db:
         db.execute("set statement_timeout = 0")
         say("cost: making courses and learners")
@@ -111,11 +134,11 @@ def measure(db_url: str, tag: str, plan: Plan) -> Costs:
         for count in plan.enrolments:
             cost = costs.by_enrolments[count] = Cost()
             queues.append(_enrolled(db, tag, small, others[: count - 1], plan.learners, cost))
-        if plan.with_detours:
-            for size in (plan.sizes[0], plan.sizes[-1]):
-                for name, make in _DETOURS.items():
-                    cost = costs.detours[name, size] = Cost()
-                    queues.append(make(db, tag, courses[size], plan.learners, cost))
+        for size in (plan.sizes[0], plan.sizes[-1]):
+            for name, make in _DETOURS.items():
+                cost = costs.detours[name, size] = Cost()
+                queues.append(make(db, tag, courses[size], plan.detour_learners, cost))
+        queues.append(_nothing(db, tag, small, plan.learners, costs.nothing))
         queues.append(_least(db, tag, courses[plan.sizes[0]], plan.learners, costs.least))
         seed.settle(db)
         _warm_up(db, tag, list(courses.values()))
@@ -127,14 +150,15 @@ def measure(db_url: str, tag: str, plan: Plan) -> Costs:
 
 
 def _run(db: Db, queues: Sequence[Sequence[_Unit]]) -> None:
+    clock = _CpuClock(db.info.backend_pid)
     shuffle = random.Random(2)
     for turn in range(max(map(len, queues))):
         for queue in shuffle.sample(list(queues), len(queues)):
             if turn < len(queue):
-                _run_one(db, queue[turn])
+                _run_one(db, queue[turn], clock)
 
 
-def _run_one(db: Db, unit: _Unit) -> None:
+def _run_one(db: Db, unit: _Unit, clock: _CpuClock) -> None:
     _become(db, unit.user_id)
     for lesson in unit.before:
         db.execute("select public.complete_lesson(%s)", [lesson])
@@ -147,11 +171,32 @@ def _run_one(db: Db, unit: _Unit) -> None:
                 [unit.user_id],
             )
             db.execute("set role authenticated")
+        before = clock.read()
         row = db.execute(
             "explain (analyze, buffers, wal, timing off, format json) " + unit.call, [lesson]
         ).fetchone()
         assert row is not None
-        unit.cost.add((json.loads(row[0]) if isinstance(row[0], str) else row[0])[0])
+        unit.cost.add(row[0][0], clock.read() - before)
+
+
+class _CpuClock:
+    """CPU milliseconds that a server process of this machine has burnt; NaN for any other."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+        try:
+            name = (self._folder / "comm").read_text()
+        except OSError:
+            name = ""
+        self._is_here = name.startswith("postgres")
+
+    def read(self) -> float:
+        """The reading once the process waits for us again: while it runs, the kernel's lags."""
+        if not self._is_here:
+            return math.nan
+        while (self._folder / "stat").read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0)
+        return int((self._folder / "schedstat").read_text().split()[0]) / 1e6
 
 
 def _become(db: Db, user_id: str) -> None:
@@ -238,6 +283,13 @@ _DETOURS: dict[str, Callable[[Db, str, Course, int, Cost], list[_Unit]]] = {
     "first completion after an edit of the course, at the end": _after_edit,
     "the first lesson last, all others but one done": _first_last,
 }
+
+
+def _nothing(db: Db, tag: str, course: Course, learners: int, cost: Cost) -> list[_Unit]:
+    """A call that only reads its argument."""
+    users = seed.make_learners(db, tag, learners)
+    call = "select %s::uuid"
+    return [_Unit(cost, user, (), course.lessons[:PER_LEARNER], call=call) for user in users]
 
 
 def _least(db: Db, tag: str, course: Course, learners: int, cost: Cost) -> list[_Unit]:

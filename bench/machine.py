@@ -20,6 +20,8 @@ def describe(db_url: str) -> list[tuple[str, str]]:
         row = db.execute("show server_version").fetchone()
     found = [
         ("cores", f"{len(os.sched_getaffinity(0))} for database, PostgREST, functions and clients"),
+        # Near zero on a quiet machine; else the clock's figures tell of the neighbours, too.
+        ("load before", f"{os.getloadavg()[0]:.1f} processes waiting or running"),
         ("processor", _processor()),
         ("memory", _memory()),
         ("system", f"{platform.system()} {platform.release()}"),
