@@ -2,6 +2,9 @@
 -- functions: who is asking (auth.uid(), never a parameter), may they, is it earned, and then one row
 -- of each table. The enrolment's row is locked first, so what one learner's tabs do in a course happens
 -- one after the other; then user_progress, module_progress, enrollments, daily_activity.
+--
+-- Enrolments are found by (user_id, course_id), never by id: the owner policy adds user_id to every
+-- condition, and a plan might then walk all of a learner's enrolments to find one id.
 
 -- Answers, the same for every door ------------------------------------------------------------------
 
@@ -273,7 +276,8 @@ begin
          current_module_id = l.module_id,
          current_lesson_id = l.id,
          current_section = case when e.current_lesson_id = l.id then e.current_section end
-   where e.id = (v.enrollment).id
+   where e.user_id = (v.enrollment).user_id
+     and e.course_id = (v.enrollment).course_id
      and (e.last_accessed_at is null or e.last_accessed_at <= v_seen)
   returning e.* into v_moved;
   if found then
@@ -337,7 +341,9 @@ begin
     select p into v.progress
       from public.user_progress p
      where p.user_id = v_user_id and p.lesson_id = l.id;
-    select e into v.enrollment from public.enrollments e where e.id = (v.enrollment).id;
+    select e into v.enrollment from public.enrollments e
+     where e.user_id = (v.enrollment).user_id
+       and e.course_id = (v.enrollment).course_id;
     v.next_lesson_id := private.next_lesson(v);
     return v;
   end if;
@@ -380,7 +386,8 @@ begin
          current_section = case when e.current_lesson_id = l.id then e.current_section end,
          frontier_lesson_id = v.next_lesson_id,
          frontier_version = v.catalog_version
-   where e.id = (v.enrollment).id
+   where e.user_id = (v.enrollment).user_id
+     and e.course_id = (v.enrollment).course_id
   returning e into v.enrollment;
 
   insert into public.daily_activity as d (user_id, day, lessons_completed, first_at, last_at)
@@ -553,7 +560,8 @@ begin
              e.total_weight),
            frontier_lesson_id = null,
            frontier_version = null
-     where e.id = (v.enrollment).id
+     where e.user_id = (v.enrollment).user_id
+       and e.course_id = (v.enrollment).course_id
     returning e into v.enrollment;
     update public.daily_activity d
        set lessons_completed = d.lessons_completed - 1
@@ -644,7 +652,8 @@ begin
          current_lesson_id = (v.lesson).id,
          current_section = case
            when e.current_lesson_id = (v.lesson).id then e.current_section end
-   where e.id = (v.enrollment).id
+   where e.user_id = (v.enrollment).user_id
+     and e.course_id = (v.enrollment).course_id
      and (e.last_accessed_at is null or e.last_accessed_at < v_at);
   select e into v.enrollment
     from public.enrollments e

@@ -11,6 +11,9 @@ from typing import Any
 
 from tests.database.actors import Refused
 
+# How long a storm waits on a slow machine for what must have happened.
+PATIENCE = 60
+
 
 def together(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
     """Start all jobs at the same moment; return their answers, or the exceptions they ended in."""
@@ -47,14 +50,20 @@ class Storm:
         self.jobs.append(job)
         self.pauses.append(pause)
 
-    def rage(self, seconds: float) -> Counter[str]:
-        """Run; raise what no caller may ever see; return how often things happened."""
-        until = time.monotonic() + seconds
+    def rage(self, seconds: float, **at_least: int) -> None:
+        """Run for a while, and until each job named has run that often; raise what no caller may
+        ever see."""
+        begun = time.monotonic()
         over = threading.Event()
+
+        def going() -> bool:
+            age = time.monotonic() - begun
+            short = any(self.counts[name] < count for name, count in at_least.items())
+            return not over.is_set() and (age < seconds or (short and age < PATIENCE))
 
         def repeat(place: int) -> None:
             chance = random.Random(self.seed * 1000 + place)
-            while time.monotonic() < until and not over.is_set():
+            while going():
                 try:
                     self.jobs[place](chance)
                     self.counts[self.jobs[place].__name__] += 1
@@ -73,4 +82,5 @@ class Storm:
         problems = [answer for answer in answers if answer is not None]
         if problems:
             raise ExceptionGroup("a storm broke something", problems)
-        return self.counts
+        for name, count in at_least.items():
+            assert self.counts[name] >= count, f"too little happened: {self.counts}"

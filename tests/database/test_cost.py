@@ -73,11 +73,15 @@ def has_done(operator: Actor, user: uuid.UUID, lessons: list[uuid.UUID]) -> None
     )
 
 
+def indexed(learner: Actor) -> Actor:
+    """Tables as small as a test's may well be scanned whole; that plans use their indexes on many
+    rows is the business of the plan tests."""
+    learner.run("set enable_seqscan = off")
+    return learner
+
+
 def measure(learner: Actor, function: str, argument: Any) -> Cost:
     """Call a function and count; its effects are rolled back."""
-    # Tables as small as a test's may well be scanned whole; that plans use their indexes on many
-    # rows is the business of the plan tests.
-    learner.run("set enable_seqscan = off")
     with learner.connection.transaction(force_rollback=True):
         # The session's counters hold what it has not yet reported of earlier transactions.
         before = {row["relname"]: row for row in learner.run(COUNTS)}
@@ -107,7 +111,7 @@ def measure(learner: Actor, function: str, argument: Any) -> Cost:
 def costs(request: pytest.FixtureRequest) -> dict[tuple[int, str], Cost]:
     """One completion in courses of both sizes, wherever the learner stands."""
     stack = request.getfixturevalue("stack")
-    operator, learner = Actor(stack), Actor(stack, "authenticated")
+    operator, learner = Actor(stack), indexed(Actor(stack, "authenticated"))
     try:
         scenes = []
         for size in SIZES:
@@ -168,7 +172,7 @@ def test_a_completion_costs_the_same_with_three_hundred_enrolments(
     found = []
     for others in (0, 299):
         course = make_course(operator, [10])
-        ann = learner()
+        ann = indexed(learner())
         operator.run(
             "with c as (insert into public.courses (slug, title, status) "
             "select 'many-' || gen_random_uuid(), 'C', 'published' "
@@ -190,7 +194,7 @@ def test_a_completion_costs_the_same_with_three_hundred_enrolments(
 
 def test_updates_of_progress_are_hot(operator: Actor, learner: Callable[[], Actor]) -> None:
     course = make_course(operator, [4])
-    ann = learner()
+    ann = indexed(learner())
     ann.call("enroll", p_course_id=course.id)
     for lesson in course.all[:2]:
         ann.call("start_lesson", p_lesson_id=lesson)

@@ -745,9 +745,9 @@ def test_random_histories_agree_with_the_model(stack: Stack) -> None:
     play(
         stack,
         derandomize=True,
-        max_examples=int(__import__("os").environ.get("EX", "25")),
+        max_examples=12,
         stateful_step_count=40,
-        phases=[Phase.generate],
+        phases=[Phase.generate],  # to shrink a failure, run the long one
     )
 
 
