@@ -29,7 +29,6 @@ def real_course(**fields: Any) -> dict[str, Any]:
         "category": data["category"],
         "description": f"{data['license']}; {data['source']}",
         "status": "published",
-        "content_access": "public",
         "modules": [
             {
                 "slug": _slug(module["title"], taken),
