@@ -31,11 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    name = argparse.ArgumentParser(add_help=False)
-    name.add_argument(
-        "--name", default=DEFAULT_NAME, help="which stack; others run beside the first (dev)"
-    )
-    ports = argparse.ArgumentParser(add_help=False)
+    # Options may stand before or after the command: a command's own default must not undo what
+    # stood before it.
+    name = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    name.add_argument("--name", help="which stack; others run beside the first (dev)")
+    ports = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     for part in PARTS:
         ports.add_argument(
             *(["--port"] if part == "gateway" else []),
@@ -50,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
         description="The local Supabase stack. Without a command: run it in the foreground.",
         parents=[name, ports],
     )
-    parser.set_defaults(action=_foreground)
+    parser.set_defaults(
+        action=_foreground, name=DEFAULT_NAME, **{f"{part}_port": None for part in PARTS}
+    )
     commands = parser.add_subparsers(title="commands", metavar="")
 
     def add(command: str, action: Callable[..., int], text: str, with_ports: bool) -> _Parser:

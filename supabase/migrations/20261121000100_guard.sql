@@ -55,7 +55,7 @@ begin
            'course_defaults', 'course_faults', 'course_items', 'course_key', 'create_lesson',
            'crossing_key', 'delete_course', 'delete_lesson', 'display_name', 'edit_lesson',
            'editors_key', 'elements', 'empty_import', 'enroll', 'enrollment_json', 'fail',
-           'first_begun', 'first_incomplete', 'get_course_outline', 'get_course_progress',
+           'first_begun', 'first_incomplete', 'first_incomplete_in', 'get_course_outline', 'get_course_progress',
            'get_course_summary', 'get_lesson_progress', 'get_module_progress', 'get_next_lesson',
            'import_course', 'import_lessons', 'import_modules', 'import_resources', 'is_admin',
            'is_json', 'jwt', 'known_timezone', 'lesson_access', 'lesson_answer', 'lesson_change',

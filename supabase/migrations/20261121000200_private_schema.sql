@@ -33,7 +33,17 @@ begin
   select string_agg(name, ', ' order by name)
     into v_clashes
     from unnest(p_names) as name
-   where to_regclass(name) is not null or to_regproc(name) is not null;
+   where exists (
+     select
+       from (
+         select relname as object, relnamespace as schema_oid from pg_catalog.pg_class
+         union all
+         select proname, pronamespace from pg_catalog.pg_proc
+         union all
+         select typname, typnamespace from pg_catalog.pg_type
+       ) as taken
+       join pg_catalog.pg_namespace n on n.oid = taken.schema_oid
+      where n.nspname || '.' || taken.object = name);
   if v_clashes is not null then
     raise exception 'Waymark cannot be upgraded: these names are already taken: %', v_clashes
       using errcode = 'duplicate_object', hint = 'Rename or drop them. Nothing was changed.';
@@ -106,12 +116,14 @@ grant execute on function private.require_user() to waymark_writer;
 -- One clock, so that tests can set it (waymark.now). Requests come in as `authenticator`, which is
 -- never believed: a learner cannot move time even if a way to set a parameter were found.
 create function private.clock() returns timestamptz
-language sql stable security invoker set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
-  select case
+begin
+  return case
     when session_user = 'authenticator' then now()
     else coalesce(nullif(current_setting('waymark.now', true), '')::timestamptz, now())
-  end
+  end;
+end
 $$;
 comment on function private.clock() is
   'now(), or the session setting waymark.now on direct database connections.';
@@ -138,13 +150,15 @@ grant execute on function private.is_admin() to waymark_writer;
 
 -- Percent of integer weights: half up to two places, and 100 only when everything is earned.
 create function private.percent(p_earned bigint, p_possible bigint) returns numeric
-language sql immutable parallel safe security invoker set search_path = ''
+language plpgsql immutable parallel safe security invoker set search_path = ''
 as $$
-  select case
+begin
+  return case
     when p_possible <= 0 then 0
     when p_earned >= p_possible then 100
     else least(99.99, round(p_earned * 100.0 / p_possible, 2))
-  end
+  end;
+end
 $$;
 comment on function private.percent(bigint, bigint) is
   'earned / possible in percent, half up to 2 places, at most 99.99 while earned < possible.';

@@ -36,16 +36,22 @@ comment on function private.catalog_key() is 'Advisory lock key of the whole cat
 revoke execute on function private.catalog_key() from public;
 
 create function private.course_key(p_course_id bigint) returns bigint
-language sql immutable parallel safe security invoker set search_path = ''
-return hashtextextended('waymark:course:' || p_course_id, 0);
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return hashtextextended('waymark:course:' || p_course_id, 0);
+end
+$$;
 comment on function private.course_key(bigint) is 'Advisory lock key of one course.';
 revoke execute on function private.course_key(bigint) from public;
 
 create function private.share_course(p_course_id bigint) returns void
-language sql volatile security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
-  select pg_advisory_xact_lock_shared(private.catalog_key());
-  select pg_advisory_xact_lock_shared(private.course_key(p_course_id));
+begin
+  perform pg_advisory_xact_lock_shared(private.catalog_key());
+  perform pg_advisory_xact_lock_shared(private.course_key(p_course_id));
+end
 $$;
 comment on function private.share_course(bigint) is
   'Before a learner''s write: keeps catalogue edits of this course out until commit.';
@@ -361,16 +367,29 @@ begin
     if exists (select from old_rows o where o.id not in (select n.id from new_rows n)) then
       raise exception 'lessons.id cannot be changed' using errcode = 'check_violation';
     end if;
-    with pair as (
-      select n.id, o.course_id as old_course_id, o.module_id as old_module_id,
-             case when o.is_countable then o.weight end as old_weight,
-             n.course_id as new_course_id, n.module_id as new_module_id,
-             case when n.is_countable then n.weight end as new_weight,
-             (o.module_position, o.position, o.archived_at is null, o.is_preview)
-               is distinct from
-             (n.module_position, n.position, n.archived_at is null, n.is_preview) as reordered
-        from new_rows n
-        join old_rows o on o.id = n.id
+    -- Sorted side by side, not joined: the planner takes a transition table for one row and would
+    -- compare ten thousand lessons with ten thousand.
+    with side as (
+      select o.*, false as is_new from old_rows o
+      union all
+      select n.*, true from new_rows n
+    ),
+    pair as (
+      select *
+        from (
+          select s.id, s.is_new,
+                 lag(s.course_id) over w as old_course_id, lag(s.module_id) over w as old_module_id,
+                 lag(case when s.is_countable then s.weight end) over w as old_weight,
+                 s.course_id as new_course_id, s.module_id as new_module_id,
+                 case when s.is_countable then s.weight end as new_weight,
+                 (lag(s.module_position) over w, lag(s.position) over w,
+                  lag(s.archived_at is null) over w, lag(s.is_preview) over w)
+                   is distinct from
+                 (s.module_position, s.position, s.archived_at is null, s.is_preview) as reordered
+            from side s
+          window w as (partition by s.id order by s.is_new)
+        ) as both_sides
+       where both_sides.is_new
     ),
     moved as (
       select p.*,

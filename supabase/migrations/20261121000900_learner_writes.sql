@@ -6,47 +6,58 @@
 -- Enrolments are found by (user_id, course_id), never by id: the owner policy adds user_id to every
 -- condition, and a plan might then walk all of a learner's enrolments to find one id.
 
+-- What follows is plpgsql even where it is one expression: its plans are kept for the session, while an
+-- SQL function that sets its search_path is planned anew at each call (a third of a completion's time).
+
 -- Answers, the same for every door ------------------------------------------------------------------
 
 create function private.progress_json(
   p public.user_progress, p_lesson_id uuid, p_module_id uuid, p_course_id bigint
 ) returns jsonb
-language sql stable security invoker set search_path = ''
-return jsonb_build_object(
-  'lesson_id', p_lesson_id,
-  'module_id', p_module_id,
-  'course_id', p_course_id,
-  'status', coalesce((p).status, 'not_started'),
-  'is_completed', coalesce((p).is_completed, false),
-  'progress', coalesce((p).progress, 0),
-  'started_at', (p).started_at,
-  'last_accessed', (p).last_accessed,
-  'completed_at', (p).completed_at,
-  'view_time_seconds', coalesce((p).view_time_seconds, 0),
-  'position_seconds', coalesce((p).position_seconds, 0),
-  'attempts', coalesce((p).attempts, 0),
-  'best_score', (p).best_score);
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'lesson_id', p_lesson_id,
+    'module_id', p_module_id,
+    'course_id', p_course_id,
+    'status', coalesce((p).status, 'not_started'),
+    'is_completed', coalesce((p).is_completed, false),
+    'progress', coalesce((p).progress, 0),
+    'started_at', (p).started_at,
+    'last_accessed', (p).last_accessed,
+    'completed_at', (p).completed_at,
+    'view_time_seconds', coalesce((p).view_time_seconds, 0),
+    'position_seconds', coalesce((p).position_seconds, 0),
+    'attempts', coalesce((p).attempts, 0),
+    'best_score', (p).best_score);
+end
+$$;
 comment on function private.progress_json(public.user_progress, uuid, uuid, bigint) is
   'A progress row as callers see it; not_started when there is none.';
 
 create function private.enrollment_json(e public.enrollments) returns jsonb
-language sql stable security invoker set search_path = ''
-return jsonb_build_object(
-  'id', (e).id,
-  'course_id', (e).course_id,
-  'status', (e).status,
-  'cycle', (e).cycle,
-  'enrolled_at', (e).enrolled_at,
-  'expires_at', (e).expires_at,
-  'completed_lessons', (e).completed_lessons,
-  'total_lessons', (e).total_lessons,
-  'progress_percent', (e).progress_percent,
-  'completed_at', (e).completed_at,
-  'last_accessed_at', (e).last_accessed_at,
-  'current_module_id', (e).current_module_id,
-  'current_lesson_id', (e).current_lesson_id,
-  'current_section', (e).current_section,
-  'view_time_seconds', (e).view_time_seconds);
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', (e).id,
+    'course_id', (e).course_id,
+    'status', (e).status,
+    'cycle', (e).cycle,
+    'enrolled_at', (e).enrolled_at,
+    'expires_at', (e).expires_at,
+    'completed_lessons', (e).completed_lessons,
+    'total_lessons', (e).total_lessons,
+    'progress_percent', (e).progress_percent,
+    'completed_at', (e).completed_at,
+    'last_accessed_at', (e).last_accessed_at,
+    'current_module_id', (e).current_module_id,
+    'current_lesson_id', (e).current_lesson_id,
+    'current_section', (e).current_section,
+    'view_time_seconds', (e).view_time_seconds);
+end
+$$;
 comment on function private.enrollment_json(public.enrollments) is 'An enrolment as callers see it.';
 
 -- Rules ---------------------------------------------------------------------------------------------
@@ -171,47 +182,74 @@ comment on function private.require_active(public.enrollments) is
 
 -- The next lesson -----------------------------------------------------------------------------------
 
--- One step in lessons_course_order_idx from where we last stood, then forward over what is done. The
--- scalar subquery is deliberate: it probes user_progress by primary key, lesson by lesson, whatever
--- the statistics say; a join could be planned over all of a learner's rows.
+-- First the rest of the module where we last stood, then the first module that is not done, and in it
+-- the first lesson that is not: what is done in between is passed over by whole modules. The scalar
+-- subqueries are deliberate: they probe by primary key, row by row, whatever the statistics say; a
+-- join could be planned over all of a learner's rows.
 create function private.first_incomplete(
   p_user_id uuid, p_course_id bigint, p_from_lesson_id uuid default null
 ) returns uuid
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_from public.lessons;
+  v_position integer;
+  v_module_id uuid;
+  v_module_position integer;
   v_found uuid;
 begin
   if p_from_lesson_id is not null then
-    select * into v_from from public.lessons l where l.id = p_from_lesson_id;
-  end if;
-  if v_from.id is null then
-    select l.id into v_found
+    select l.position, l.module_id, l.module_position
+      into v_position, v_module_id, v_module_position
       from public.lessons l
-     where l.course_id = p_course_id
-       and l.is_countable
-       and (select p.is_completed from public.user_progress p
-             where p.user_id = p_user_id and p.lesson_id = l.id) is not true
-     order by l.module_position, l.module_id, l.position, l.id
-     limit 1;
-  else
-    select l.id into v_found
-      from public.lessons l
-     where l.course_id = p_course_id
-       and (l.module_position, l.module_id, l.position, l.id)
-         >= (v_from.module_position, v_from.module_id, v_from.position, v_from.id)
-       and l.is_countable
-       and (select p.is_completed from public.user_progress p
-             where p.user_id = p_user_id and p.lesson_id = l.id) is not true
-     order by l.module_position, l.module_id, l.position, l.id
-     limit 1;
+     where l.id = p_from_lesson_id;
+    v_found := private.first_incomplete_in(
+      p_user_id, p_course_id, v_module_position, v_module_id, v_position, p_from_lesson_id);
   end if;
+  while v_found is null loop
+    select m.id, m.position into v_module_id, v_module_position
+      from public.modules m
+     where m.course_id = p_course_id
+       and (v_module_id is null or (m.position, m.id) > (v_module_position, v_module_id))
+       and m.total_lessons > 0
+       and (select mp.completed_lessons from public.module_progress mp
+             where mp.user_id = p_user_id and mp.module_id = m.id)
+         is distinct from m.total_lessons
+     order by m.position, m.id
+     limit 1;
+    exit when not found;
+    v_found := private.first_incomplete_in(
+      p_user_id, p_course_id, v_module_position, v_module_id);
+  end loop;
   return v_found;
 end
 $$;
 comment on function private.first_incomplete(uuid, bigint, uuid) is
   'First countable lesson the learner has not completed, at or after a given one; null when none.';
+
+create function private.first_incomplete_in(
+  p_user_id uuid, p_course_id bigint, p_module_position integer, p_module_id uuid,
+  p_position integer default -1, p_lesson_id uuid default null
+) returns uuid
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return (
+    select l.id
+      from public.lessons l
+     where l.course_id = p_course_id
+       and l.module_position = p_module_position
+       and l.module_id = p_module_id
+       and (l.position, l.id)
+         >= (p_position, coalesce(p_lesson_id, '00000000-0000-0000-0000-000000000000'))
+       and l.is_countable
+       and (select p.is_completed from public.user_progress p
+             where p.user_id = p_user_id and p.lesson_id = l.id) is not true
+     order by l.position, l.id
+     limit 1);
+end
+$$;
+comment on function private.first_incomplete_in(uuid, bigint, integer, uuid, integer, uuid) is
+  'The same within one module, from a place in it.';
 
 create function private.first_begun(p_user_id uuid, p_course_id bigint) returns uuid
 language sql stable security invoker set search_path = ''
@@ -230,21 +268,25 @@ comment on function private.first_begun(uuid, bigint) is
 -- Writing -------------------------------------------------------------------------------------------
 
 create function private.local_day(p_user_id uuid, p_at timestamptz) returns date
-language sql stable security invoker set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
-  select (p_at at time zone coalesce(
-    (select pr.timezone from public.profiles pr where pr.id = p_user_id), 'UTC'))::date
+begin
+  return (p_at at time zone coalesce(
+    (select pr.timezone from public.profiles pr where pr.id = p_user_id), 'UTC'))::date;
+end
 $$;
 comment on function private.local_day(uuid, timestamptz) is 'The day it is for the learner at that instant.';
 
 create function private.begin_module(p_user_id uuid, l public.lessons, p_at timestamptz) returns void
-language sql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
+begin
   insert into public.module_progress (user_id, module_id, course_id, total_lessons, started_at)
   select p_user_id, m.id, m.course_id, m.total_lessons, p_at
     from public.modules m
    where m.id = (l).module_id
-      on conflict (user_id, module_id) do nothing
+      on conflict (user_id, module_id) do nothing;
+end
 $$;
 comment on function private.begin_module(uuid, public.lessons, timestamptz) is
   'The first lesson opened in a module begins it.';
@@ -295,8 +337,9 @@ comment on function private.record_start(private.lesson_access, timestamptz, tim
 create function private.record_event(
   p_kind text, v private.lesson_access, p_at timestamptz, p_data jsonb default '{}'
 ) returns void
-language sql volatile security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
+begin
   insert into public.progress_events
     (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
   values (
@@ -304,7 +347,8 @@ as $$
     case when p_kind <> 'course_completed' then ((v).lesson).module_id end,
     case when p_kind in ('lesson_started', 'lesson_completed', 'lesson_uncompleted')
       then ((v).lesson).id end,
-    ((v).enrollment).id, ((v).enrollment).cycle, p_kind, p_data)
+    ((v).enrollment).id, ((v).enrollment).cycle, p_kind, p_data);
+end
 $$;
 comment on function private.record_event(text, private.lesson_access, timestamptz, jsonb) is
   'Adds one transition to the history.';
@@ -431,9 +475,13 @@ comment on function private.next_lesson(private.lesson_access) is
   'First incomplete countable lesson, from the frontier where it still holds.';
 
 create function private.offered(v private.lesson_access, p_next uuid) returns uuid
-language sql stable security invoker set search_path = ''
-return case when (v).course_status = 'draft'
-  then private.first_begun(((v).enrollment).user_id, ((v).lesson).course_id) else p_next end;
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return case when (v).course_status = 'draft'
+    then private.first_begun(((v).enrollment).user_id, ((v).lesson).course_id) else p_next end;
+end
+$$;
 comment on function private.offered(private.lesson_access, uuid) is
   'The next lesson as an answer names it: one that the learner may open.';
 
@@ -486,11 +534,15 @@ $$;
 comment on function private.start_lesson(uuid) is 'Opens a lesson.';
 
 create function private.lesson_answer(v private.lesson_access) returns jsonb
-language sql stable security invoker set search_path = ''
-return jsonb_build_object(
-  'progress', private.progress_json(
-    (v).progress, ((v).lesson).id, ((v).lesson).module_id, ((v).lesson).course_id),
-  'enrollment', private.enrollment_json((v).enrollment));
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'progress', private.progress_json(
+      (v).progress, ((v).lesson).id, ((v).lesson).module_id, ((v).lesson).course_id),
+    'enrollment', private.enrollment_json((v).enrollment));
+end
+$$;
 comment on function private.lesson_answer(private.lesson_access) is '{progress, enrollment}.';
 
 create function private.refuse_unearned(v private.lesson_access) returns void
@@ -855,6 +907,7 @@ revoke execute on function private.rule_missing from public;
 revoke execute on function private.open_lesson from public;
 revoke execute on function private.require_active from public;
 revoke execute on function private.first_incomplete from public;
+revoke execute on function private.first_incomplete_in from public;
 revoke execute on function private.first_begun from public;
 revoke execute on function private.offered from public;
 revoke execute on function private.local_day from public;
@@ -897,6 +950,7 @@ alter function private.rule_missing owner to waymark_writer;
 alter function private.open_lesson owner to waymark_writer;
 alter function private.require_active owner to waymark_writer;
 alter function private.first_incomplete owner to waymark_writer;
+alter function private.first_incomplete_in owner to waymark_writer;
 alter function private.first_begun owner to waymark_writer;
 alter function private.offered owner to waymark_writer;
 alter function private.local_day owner to waymark_writer;
