@@ -272,6 +272,32 @@ def test_an_edit_that_leaves_everything_done_completes(
     assert (snapshot["lessons"], snapshot["weight"]) == (1, 1)
 
 
+def test_the_next_lesson_follows_every_edit(study: Study, server: Actor) -> None:
+    ann, course = study(4, 1)
+    first, second, third, fourth = course.lessons[0]
+    (last,) = course.lessons[1]
+
+    def next_after(lesson: uuid.UUID) -> str:
+        following = ann.call("complete_lesson", p_lesson_id=lesson)["next_lesson_id"]
+        seen = ann.call("get_next_lesson", p_course_id=course.id)
+        assert (seen["lesson_id"], seen["review"]) == (following, False)
+        return following
+
+    assert next_after(first) == str(second)
+    server.call("archive_lesson", p_lesson_id=second)
+    assert next_after(fourth) == str(third)
+    new = make_lesson(server, course.modules[0], position=1)
+    assert next_after(third) == str(new)
+    server.call("restore_lesson", p_lesson_id=second)
+    server.run("update public.modules set position = 9 where id = %s", course.modules[0])
+    assert next_after(new) == str(last)
+    assert next_after(last) == str(second)
+    answer = ann.call("complete_lesson", p_lesson_id=second)
+    assert answer["next_lesson_id"] is None
+    review = ann.call("get_next_lesson", p_course_id=course.id)
+    assert (review["lesson_id"], review["review"]) == (str(last), True)
+
+
 def test_an_enrolment_that_finds_everything_done_is_complete(
     study: Study, operator: Actor, server: Actor
 ) -> None:
