@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -241,7 +242,7 @@ def test_a_remembered_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> No
     at, now = door(), time.time()
     token = hs256(claims(USER, exp=int(now) + 20))
     assert ask(token, at=at) is not None
-    monkeypatch.setattr("shared.auth.time.time", lambda: now + 20 + LEEWAY + 1)
+    monkeypatch.setattr("shared.auth.time", SimpleNamespace(time=lambda: now + 20 + LEEWAY + 1))
     monkeypatch.setattr("jwt.api_jwt.datetime", _Clock(now + 20 + LEEWAY + 1))
     assert refusal(token, at=at) == "invalid_token"
 
@@ -260,7 +261,7 @@ def test_a_remembered_token_is_checked_anew_after_a_while(monkeypatch: pytest.Mo
         assert ask(token, at=at) is not None
     assert len(checks) == 1
     now = time.time()
-    monkeypatch.setattr("shared.auth.time.time", lambda: now + REMEMBER + 1)
+    monkeypatch.setattr("shared.auth.time", SimpleNamespace(time=lambda: now + REMEMBER + 1))
     assert ask(token, at=at) is not None
     assert len(checks) == 2
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -53,8 +54,9 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def nap(seconds: float) -> None:
         taken.append(seconds)
 
-    monkeypatch.setattr("shared.client.time.sleep", taken.append)
-    monkeypatch.setattr("shared.client.asyncio.sleep", nap)
+    # For the client alone: a server in another thread sleeps, too.
+    monkeypatch.setattr("shared.client.time", SimpleNamespace(sleep=taken.append))
+    monkeypatch.setattr("shared.client.asyncio", SimpleNamespace(sleep=nap))
     return taken
 
 
