@@ -10,6 +10,7 @@ import subprocess
 import httpx
 import pytest
 
+from local import command
 from tests.local.second import ROOT, Second, lives, run, wait_for
 from tests.stack import REQUIRED, Stack
 

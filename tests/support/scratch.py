@@ -103,10 +103,11 @@ def scratch_database(stack: Stack) -> Iterator[Scratch]:
     identifier = sql.Identifier(name)
     with stack.connect(autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(identifier))
-        try:
-            made = Scratch(urlunsplit(urlsplit(stack.db_url)._replace(path=f"/{name}")))
-            made.execute(AUTH)
-            made.execute("grant usage on schema public to anon, authenticated, service_role")
-            yield made
-        finally:
+    try:
+        made = Scratch(urlunsplit(urlsplit(stack.db_url)._replace(path=f"/{name}")))
+        made.execute(AUTH)
+        made.execute("grant usage on schema public to anon, authenticated, service_role")
+        yield made
+    finally:
+        with stack.connect(autocommit=True) as connection:
             connection.execute(sql.SQL("drop database {} with (force)").format(identifier))
