@@ -18,7 +18,7 @@ from local.supervisor import Supervisor
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         stack = Stack(options.name)
         action: Callable[[Stack, argparse.Namespace], int] = options.action
@@ -28,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    defaults: dict[str, object] = {f"{part}_port": None for part in PARTS}
+    return _parser().parse_args(arguments, argparse.Namespace(name=DEFAULT_NAME, **defaults))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,9 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The local Supabase stack. Without a command: run it in the foreground.",
         parents=[name, ports],
     )
-    parser.set_defaults(
-        action=_foreground, name=DEFAULT_NAME, **{f"{part}_port": None for part in PARTS}
-    )
+    parser.set_defaults(action=_foreground)
     commands = parser.add_subparsers(title="commands", metavar="")
 
     def add(command: str, action: Callable[..., int], text: str, with_ports: bool) -> _Parser:

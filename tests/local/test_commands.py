@@ -115,8 +115,8 @@ def test_an_impossible_name_is_refused() -> None:
 
 
 def test_options_may_stand_before_or_after_the_command() -> None:
-    before = command._parser().parse_args(["--name", "x", "--port", "1234", "up"])
-    after = command._parser().parse_args(["up", "--name", "x", "--port", "1234"])
+    before = command._parse(["--name", "x", "--port", "1234", "up"])
+    after = command._parse(["up", "--name", "x", "--port", "1234"])
     assert before.name == after.name == "x"
     assert before.gateway_port == after.gateway_port == 1234
-    assert command._parser().parse_args(["status"]).name == "dev"
+    assert command._parse(["status"]).name == "dev"
