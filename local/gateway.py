@@ -340,7 +340,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        server = web.Server(Gateway(settings, session).handle)
+        # Bodies pass as they are, packed or not.
+        server = web.Server(Gateway(settings, session).handle, auto_decompress=False)
         runner = web.ServerRunner(server)
         await runner.setup()
         await web.SockSite(runner, listener).start()

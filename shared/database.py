@@ -26,6 +26,8 @@ _TRANSLATION: tuple[tuple[str, str], ...] = (
     ("22003", "invalid_type"),
     ("22007", "invalid_type"),
     ("22008", "invalid_type"),
+    ("22009", "invalid_type"),
+    ("23503", "conflict"),
     ("42501", "not_allowed"),
     ("40001", "try_again"),
     ("40P01", "try_again"),

@@ -15,12 +15,13 @@ comment on column public.profiles.timezone is
 alter table public.profiles enable row level security;
 
 -- Asking PostgreSQL for the time in that zone is the cheap test: pg_timezone_names reads a directory
--- tree. The pattern keeps out POSIX forms such as "FOO+3", which PostgreSQL would accept.
+-- tree. The pattern keeps out POSIX forms such as "FOO+3" and "Foo/Bar5", which PostgreSQL would accept.
 create function private.known_timezone(p_timezone text) returns text
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  if p_timezone is null or p_timezone !~ '^[A-Za-z_]+(/[A-Za-z0-9_+-]+)+$' then
+  if p_timezone is null
+     or p_timezone !~ '^([A-Za-z_]+(/[A-Za-z_-]+)+|Etc/GMT[+-]?[0-9]{1,2})$' then
     return 'UTC';
   end if;
   perform now() at time zone p_timezone;

@@ -643,9 +643,9 @@ declare
   v private.lesson_access;
   v_user_id uuid := private.require_user();
   v_now timestamptz := private.clock();
-  -- Never in the future; "infinity" is no time at all.
-  v_at timestamptz := least(
-    case when isfinite(p_last_accessed) then p_last_accessed else v_now end, v_now);
+  -- Never in the future, nor before there were such clocks; "infinity" is no time at all.
+  v_at timestamptz := greatest('epoch', least(
+    case when isfinite(p_last_accessed) then p_last_accessed else v_now end, v_now));
   v_known_until timestamptz;
   v_position integer;
   v_changed boolean := false;
@@ -683,7 +683,8 @@ begin
                case when v_known_until is null or v_at >= v_known_until then v_position end,
                o.position_seconds) as position_seconds,
              case when o.is_completed then o.progress
-                  else greatest(o.progress, least(greatest(round(p_progress, 4), 0), 1))
+                  else greatest(
+                    o.progress, least(greatest(round(nullif(p_progress, 'NaN'), 4), 0), 1))
              end as progress,
              greatest(o.last_accessed, v_at) as last_accessed
         from public.user_progress o

@@ -181,7 +181,7 @@ declare
   v_learners bigint;
 begin
   select count(*) into v_learners from public.user_progress where lesson_id = p_lesson_id;
-  if v_learners > 0 and not p_force then
+  if v_learners > 0 and p_force is not true then
     perform private.fail('progress_exists', 409, 'Learners have progress in this lesson',
       v_learners || ' learners', 'Archive it, or pass p_force to delete their progress with it');
   end if;
@@ -246,7 +246,7 @@ begin
   end if;
   perform private.lock_courses(array[p_course_id]);
   select count(*) into v_learners from public.enrollments where course_id = p_course_id;
-  if not p_force and (
+  if p_force is not true and (
     v_learners > 0 or exists (select from public.user_progress where course_id = p_course_id))
   then
     perform private.fail('progress_exists', 409, 'Learners are enrolled in this course',

@@ -175,6 +175,20 @@ def test_positions_and_shares_are_clamped_and_the_future_is_now(study: Study) ->
     assert (high["position_seconds"], high["progress"], high["status"]) == (60, 1, "in_progress")
 
 
+@pytest.mark.parametrize("long_ago", ["4000-01-01 BC", "-infinity", "0001-01-01T00:00:00+14:00"])
+def test_no_time_and_no_number_are_told_as_such(study: Study, long_ago: str) -> None:
+    ann, course = study(1)
+    answer = ann.call(
+        "put_lesson_progress",
+        p_lesson_id=course.all[0],
+        p_last_accessed=long_ago,
+        p_progress="NaN",
+    )
+    assert answer["progress"]["progress"] == 0
+    for row, name in (("progress", "last_accessed"), ("enrollment", "last_accessed_at")):
+        assert datetime.fromisoformat(answer[row][name]) >= datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def test_an_unchanged_write_touches_no_row(study: Study, operator: Actor) -> None:
     ann, course = study(3)
     lesson = course.all[0]
@@ -593,8 +607,11 @@ def test_deleting_what_learners_have_done_takes_force(
     ):
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             server.run(statement, value)
-    assert outcome(server, "delete_lesson", p_lesson_id=lesson) == ("progress_exists", 409)
-    assert outcome(server, "delete_course", p_course_id=course.id) == ("progress_exists", 409)
+    # Null is not a yes.
+    for force in ({}, {"p_force": None}):
+        refusal = ("progress_exists", 409)
+        assert outcome(server, "delete_lesson", p_lesson_id=lesson, **force) == refusal
+        assert outcome(server, "delete_course", p_course_id=course.id, **force) == refusal
     assert ann.call("get_course_summary", p_course_id=course.id)["percent"] == 50
     server.call("delete_lesson", p_lesson_id=lesson, p_force=True)
     assert ann.call("get_course_summary", p_course_id=course.id)["percent"] == 0
@@ -679,8 +696,13 @@ def test_a_bad_zone_becomes_utc_by_every_door(operator: Actor, learner: Learner)
     ann = learner()
     ann.run("update public.profiles set timezone = 'Asia/Tokyo' where id = %s", ann.user)
     assert operator.one("select timezone from profiles where id = %s", ann.user) == "Asia/Tokyo"
-    ann.run("update public.profiles set timezone = 'Nowhere/Land' where id = %s", ann.user)
-    assert operator.one("select timezone from profiles where id = %s", ann.user) == "UTC"
+    # PostgreSQL would take the last two, as POSIX zones of that offset.
+    for bad in ("Nowhere/Land", "Nowhere/Land+5", "Mars/Base5"):
+        ann.run("update public.profiles set timezone = %s where id = %s", bad, ann.user)
+        assert operator.one("select timezone from profiles where id = %s", ann.user) == "UTC"
+    for good in ("America/Port-au-Prince", "Etc/GMT-14", "America/Argentina/La_Rioja", "Etc/GMT0"):
+        ann.run("update public.profiles set timezone = %s where id = %s", good, ann.user)
+        assert operator.one("select timezone from profiles where id = %s", ann.user) == good
 
 
 # Days and months ------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import secrets
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,22 @@ def test_functions_need_no_key_and_get_the_headers_as_sent(second: Second) -> No
     assert through.json() == direct.json()
     for name in ("Access-Control-Allow-Origin", "Content-Type"):
         assert through.headers.get_list(name) == direct.headers.get_list(name)
+
+
+def test_a_packed_body_arrives_as_sent(second: Second) -> None:
+    """Whether it can be unpacked is for the part behind to say."""
+    _, token = user_token(second, iss=f"{second['API_URL']}/auth/v1", exp=time.time() + 60)
+    for body in (gzip.compress(b"{}"), b"no gzip"):
+        answer = httpx.put(
+            f"{second['FUNCTIONS_URL']}/progress/lessons/{uuid.uuid4()}",
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/json",
+                "Content-Encoding": "gzip",
+            },
+            content=body,
+        )
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
 
 
 def test_preflights_are_answered_before_any_key(second: Second) -> None:

@@ -58,6 +58,8 @@ def refused(code: str | None, status: int = 400) -> Reply:
         ("PGRST302", 401, "invalid_token"),
         ("PGRST303", 401, "invalid_token"),
         ("PGRST202", 404, "internal_error"),
+        ("22009", 400, "invalid_type"),
+        ("23503", 409, "conflict"),
         ("23505", 409, "internal_error"),
         ("P0001", 400, "internal_error"),
         ("XX000", 500, "internal_error"),
