@@ -200,3 +200,5 @@ alter table public.lessons enable row level security;
 alter table public.resources enable row level security;
 revoke all on table public.courses, public.course_staff, public.cohorts, public.modules,
   public.lessons, public.resources from anon, authenticated, service_role;
+-- Older projects grant every new sequence to the API roles; identity columns need no grant.
+revoke all on sequence public.courses_id_seq from anon, authenticated, service_role;

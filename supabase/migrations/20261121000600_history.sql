@@ -84,6 +84,8 @@ comment on table public.audit_log is
 alter table public.progress_events enable row level security;
 alter table public.audit_log enable row level security;
 revoke all on table public.progress_events, public.audit_log from anon, authenticated, service_role;
+revoke all on sequence public.progress_events_id_seq, public.audit_log_id_seq
+  from anon, authenticated, service_role;
 
 create function private.audit(
   p_action text,

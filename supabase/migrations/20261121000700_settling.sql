@@ -1,14 +1,33 @@
 -- Locks and settling: why every counter equals a recount at every commit.
 --
--- Two levels of transaction-level advisory locks:
---   * a learner's write takes the catalogue key and its course's key in shared form before it
---     touches any row;
---   * a catalogue edit by RPC takes the catalogue key shared and the keys of its courses exclusively,
---     in id order, before it touches any row;
---   * a raw edit of the tables takes the catalogue key exclusively, in a BEFORE STATEMENT trigger
---     (a BEFORE ROW trigger runs when the row is already locked, which deadlocks).
+-- Transaction-level advisory locks, always taken in this order and before any row:
+--   editors   shared by edits by RPC and recalculation; exclusive for raw edits of courses, modules,
+--             lessons and enrolments, down to a title: a raw statement locks its rows in any order,
+--             so it may interleave with nobody who locks several;
+--   crossing  exclusive for edits by RPC that lock several courses; shared by what holds several
+--             courses in shared form, in any order (recalculation of all, sales in bulk);
+--   catalogue shared by learners' writes and edits by RPC; exclusive for raw edits that change
+--             counts, order or place, in a BEFORE STATEMENT trigger (a BEFORE ROW trigger runs when
+--             the row is already locked, which deadlocks), and for the removal of users, whose
+--             cascade walks through all tables of theirs;
+--   course    shared by learners' writes; exclusive for edits by RPC, in id order.
+-- Then rows, and of these the enrolment's first: it is what makes a learner's tabs wait for one
+-- another, so a module's completion (several rows of each table) never meets another tab halfway.
 -- So while counts change, nobody completes a lesson there, and the difference a change makes can be
 -- added to the counters instead of counting again.
+
+create function private.editors_key() returns bigint
+language sql immutable parallel safe security invoker set search_path = ''
+return hashtextextended('waymark:editors', 0);
+comment on function private.editors_key() is 'Advisory lock key of everyone who edits the catalogue.';
+revoke execute on function private.editors_key() from public;
+
+create function private.crossing_key() returns bigint
+language sql immutable parallel safe security invoker set search_path = ''
+return hashtextextended('waymark:crossing', 0);
+comment on function private.crossing_key() is
+  'Advisory lock key of what holds several courses: edits exclusively, learners'' counts shared.';
+revoke execute on function private.crossing_key() from public;
 
 create function private.catalog_key() returns bigint
 language sql immutable parallel safe security invoker set search_path = ''
@@ -42,6 +61,11 @@ declare
   v_held bigint[] := private.locked_courses();
   v_course_id bigint;
 begin
+  perform pg_advisory_xact_lock_shared(private.editors_key());
+  perform set_config('waymark.editing', 'on', true);
+  if (select count(distinct id) from unnest(p_course_ids) as id) > 1 then
+    perform pg_advisory_xact_lock(private.crossing_key());
+  end if;
   perform pg_advisory_xact_lock_shared(private.catalog_key());
   for v_course_id in
     select distinct id from unnest(p_course_ids) as id where id is not null order by id
@@ -79,6 +103,29 @@ comment on function private.tg_catalog__lock() is
   'Raw edits of the catalogue lock all of it; edits by RPC hold their courses already.';
 revoke execute on function private.tg_catalog__lock() from public;
 
+create function private.tg_catalog__edit() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if current_setting('waymark.editing', true) is distinct from 'on' then
+    perform pg_advisory_xact_lock(private.editors_key());
+    perform set_config('waymark.editing', 'on', true);
+  end if;
+  return null;
+end
+$$;
+comment on function private.tg_catalog__edit() is
+  'Raw edits of the catalogue wait for one another and for edits by RPC, whatever they change.';
+revoke execute on function private.tg_catalog__edit() from public;
+
+-- By name before the lock below.
+create trigger _000_edit before insert or update or delete on public.courses
+  for each statement execute function private.tg_catalog__edit();
+create trigger _000_edit before insert or update or delete on public.modules
+  for each statement execute function private.tg_catalog__edit();
+create trigger _000_edit before insert or update or delete on public.lessons
+  for each statement execute function private.tg_catalog__edit();
+
 create trigger _000_lock before delete on public.courses
   for each statement execute function private.tg_catalog__lock();
 create trigger _000_lock before insert or delete or update of id, course_id, position
@@ -89,6 +136,28 @@ create trigger _000_lock before insert or delete
      archived_at
   on public.lessons
   for each statement execute function private.tg_catalog__lock();
+
+create function private.tg_users__lock() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(private.catalog_key());
+  return null;
+end
+$$;
+comment on function private.tg_users__lock() is
+  'Users are removed while nobody writes progress: their cascade locks rows in an order of its own.';
+revoke execute on function private.tg_users__lock() from public;
+
+create trigger waymark_lock before delete on auth.users
+  for each statement execute function private.tg_users__lock();
+
+-- Servers may extend or withdraw many enrolments in one statement. The write path moves one at a
+-- time, and settling and cascades (depth above 0) have their locks already.
+create trigger _000_edit before update or delete on public.enrollments
+  for each statement
+  when (current_user <> 'waymark_writer' and pg_trigger_depth() = 0)
+  execute function private.tg_catalog__edit();
 
 -- One lesson before and after an edit. A null weight means: does not count.
 create type private.lesson_change as (
@@ -184,22 +253,30 @@ begin
    order by ch.user_id;
 
   -- A lesson that moved takes its learners along into modules they had not begun.
-  insert into public.module_progress
-    (user_id, module_id, course_id, started_at, completed_lessons, total_lessons, completed_at)
-  select p.user_id, ch.new_module_id, ch.new_course_id, min(p.started_at),
-         count(*) filter (where p.status = 'completed' and ch.new_weight is not null),
-         m.total_lessons,
-         case when count(*) filter (where p.status = 'completed' and ch.new_weight is not null)
-                   = m.total_lessons and m.total_lessons > 0 then v_now end
-    from unnest(p_changes) as ch
-    join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
-    join public.modules m on m.id = ch.new_module_id
-   where ch.old_module_id <> ch.new_module_id
-     and not exists (
-       select from public.module_progress mp
-        where mp.user_id = p.user_id and mp.module_id = ch.new_module_id)
-   group by p.user_id, ch.new_module_id, ch.new_course_id, m.total_lessons
-   order by p.user_id;
+  with begun as (
+    insert into public.module_progress
+      (user_id, module_id, course_id, started_at, completed_lessons, total_lessons, completed_at)
+    select p.user_id, ch.new_module_id, ch.new_course_id, min(p.started_at),
+           count(*) filter (where p.status = 'completed' and ch.new_weight is not null),
+           m.total_lessons,
+           case when count(*) filter (where p.status = 'completed' and ch.new_weight is not null)
+                     = m.total_lessons and m.total_lessons > 0 then v_now end
+      from unnest(p_changes) as ch
+      join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
+      join public.modules m on m.id = ch.new_module_id
+     where ch.old_module_id <> ch.new_module_id
+       and not exists (
+         select from public.module_progress mp
+          where mp.user_id = p.user_id and mp.module_id = ch.new_module_id)
+     group by p.user_id, ch.new_module_id, ch.new_course_id, m.total_lessons
+     order by p.user_id
+    returning user_id, course_id, module_id, status
+  )
+  insert into public.progress_events (occurred_at, user_id, course_id, module_id, kind, data)
+  select v_now, b.user_id, b.course_id, b.module_id, 'module_completed', '{"by": "catalog"}'
+    from begun b
+   where b.status = 'completed'
+   order by b.user_id;
 
   -- Everyone enrolled in one of these courses.
   with total as (
@@ -344,13 +421,27 @@ create trigger _800_settle_delete after delete on public.lessons
 
 -- An enrolment starts with the counts of the moment: learners can hold progress in lessons that
 -- moved into the course before they enrolled. Servers that sell a course insert here directly.
-create function private.tg_enrollments__counts() returns trigger
+create function private.tg_enrollments__crossing() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  perform pg_advisory_xact_lock_shared(private.crossing_key());
+  return null;
+end
+$$;
+comment on function private.tg_enrollments__crossing() is
+  'One statement may enrol into many courses, in any order.';
+revoke execute on function private.tg_enrollments__crossing() from public;
+
+create function private.tg_enrollments__counts() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_version bigint;
+begin
   perform private.share_course(new.course_id);
-  select c.total_lessons, c.total_weight, done.lessons, done.weight
-    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight
+  select c.total_lessons, c.total_weight, done.lessons, done.weight, c.catalog_version
+    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight, v_version
     from public.courses c
    cross join lateral (
       select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
@@ -366,6 +457,8 @@ begin
   new.progress_percent := private.percent(new.completed_weight, new.total_weight);
   if new.progress_percent = 100 then
     new.completed_at := coalesce(new.completed_at, private.clock());
+    new.completion_snapshot := jsonb_build_object(
+      'lessons', new.total_lessons, 'weight', new.total_weight, 'catalog_version', v_version);
   end if;
   return new;
 end
@@ -380,12 +473,21 @@ begin
   insert into public.progress_events
     (occurred_at, user_id, course_id, enrollment_id, cycle, kind)
   values (private.clock(), new.user_id, new.course_id, new.id, new.cycle, 'enrolled');
+  if new.completed_at is not null then
+    insert into public.progress_events
+      (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+    values (private.clock(), new.user_id, new.course_id, new.id, new.cycle, 'course_completed',
+      jsonb_build_object('by', 'enrollment', 'snapshot', new.completion_snapshot));
+  end if;
   return null;
 end
 $$;
-comment on function private.tg_enrollments__event() is 'Every enrolment is in the history, however made.';
+comment on function private.tg_enrollments__event() is
+  'Every enrolment is in the history, however made; also one that finds everything done.';
 revoke execute on function private.tg_enrollments__event() from public;
 
+create trigger _000_crossing before insert on public.enrollments
+  for each statement execute function private.tg_enrollments__crossing();
 create trigger _100_counts before insert on public.enrollments
   for each row execute function private.tg_enrollments__counts();
 create trigger _800_event after insert on public.enrollments

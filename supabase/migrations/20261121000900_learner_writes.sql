@@ -1,6 +1,7 @@
 -- The learner's write path. Every door (the cloud functions, supabase-js by RPC) ends in these
 -- functions: who is asking (auth.uid(), never a parameter), may they, is it earned, and then one row
--- of each table, always in the order user_progress, module_progress, enrollments, daily_activity.
+-- of each table. The enrolment's row is locked first, so what one learner's tabs do in a course happens
+-- one after the other; then user_progress, module_progress, enrollments, daily_activity.
 
 -- Answers, the same for every door ------------------------------------------------------------------
 
@@ -95,6 +96,7 @@ create type private.lesson_access as (
   lesson public.lessons,
   enrollment public.enrollments,
   progress public.user_progress,
+  course_status text,
   catalog_version bigint,
   -- Set by what is written: did it change anything, and what comes next.
   changed boolean,
@@ -108,31 +110,35 @@ as $$
 declare
   v private.lesson_access;
   v_course_id bigint;
-  v_status text;
 begin
   select l.course_id into v_course_id from public.lessons l where l.id = p_lesson_id;
   if not found then
     perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
   perform private.share_course(v_course_id);
+  -- A statement of its own before the look: it then sees what the learner's other tabs committed.
+  select e into v.enrollment
+    from public.enrollments e
+   where e.user_id = p_user_id and e.course_id = v_course_id
+     for no key update;
 
-  select l, c.status, c.catalog_version, e, p
-    into v.lesson, v_status, v.catalog_version, v.enrollment, v.progress
+  select l, c.status, c.catalog_version, p
+    into v.lesson, v.course_status, v.catalog_version, v.progress
     from public.lessons l
     join public.courses c on c.id = l.course_id
-    left join public.enrollments e on e.user_id = p_user_id and e.course_id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
    where l.id = p_lesson_id;
 
-  if (v.lesson).id is null
-     or ((v.enrollment).id is null and v_status <> 'published')
-     or ((v_status = 'draft' or (v.lesson).archived_at is not null) and (v.progress).user_id is null)
-  then
-    perform private.fail('lesson_not_found', 404, 'Lesson not found');
-  elsif (v.lesson).course_id <> v_course_id then
+  if (v.lesson).course_id <> v_course_id then
     -- It moved to another course while we waited for the lock.
     perform private.fail('try_again', 503, 'The course is being edited; try again',
       p_headers => '{"Retry-After": "1"}');
+  elsif (v.lesson).id is null
+     or ((v.enrollment).id is null and v.course_status <> 'published')
+     or ((v.course_status = 'draft' or (v.lesson).archived_at is not null)
+         and (v.progress).user_id is null)
+  then
+    perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
   perform private.require_active(v.enrollment);
   if (v.lesson).is_preview then
@@ -204,6 +210,20 @@ $$;
 comment on function private.first_incomplete(uuid, bigint, uuid) is
   'First countable lesson the learner has not completed, at or after a given one; null when none.';
 
+create function private.first_begun(p_user_id uuid, p_course_id bigint) returns uuid
+language sql stable security invoker set search_path = ''
+as $$
+  select l.id
+    from public.user_progress p
+    join public.lessons l on l.id = p.lesson_id
+   where p.user_id = p_user_id and l.course_id = p_course_id and l.is_countable
+     and not p.is_completed
+   order by l.module_position, l.module_id, l.position, l.id
+   limit 1
+$$;
+comment on function private.first_begun(uuid, bigint) is
+  'What comes next in a course that was unpublished: what is begun stays open, nothing new does.';
+
 -- Writing -------------------------------------------------------------------------------------------
 
 create function private.local_day(p_user_id uuid, p_at timestamptz) returns date
@@ -226,17 +246,21 @@ $$;
 comment on function private.begin_module(uuid, public.lessons, timestamptz) is
   'The first lesson opened in a module begins it.';
 
--- Opens the lesson: in_progress unless it is further already, and the enrolment's current place.
-create function private.record_start(v private.lesson_access, p_at timestamptz)
-returns private.lesson_access
+-- Opens the lesson: in_progress unless it is further already, and the enrolment's current place. A
+-- client may report late (p_seen): then a newer place stays.
+create function private.record_start(
+  v private.lesson_access, p_at timestamptz, p_seen timestamptz default null
+) returns private.lesson_access
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   l public.lessons := v.lesson;
+  v_seen timestamptz := coalesce(p_seen, p_at);
+  v_moved public.enrollments;
 begin
   insert into public.user_progress as p
     (user_id, lesson_id, course_id, status, started_at, last_accessed)
-  values ((v.enrollment).user_id, l.id, l.course_id, 'in_progress', p_at, p_at)
+  values ((v.enrollment).user_id, l.id, l.course_id, 'in_progress', p_at, v_seen)
       on conflict (user_id, lesson_id) do update
      set last_accessed = greatest(p.last_accessed, excluded.last_accessed)
   returning p, p.xmax = 0 into v.progress, v.changed;
@@ -245,19 +269,23 @@ begin
     perform private.begin_module((v.enrollment).user_id, l, p_at);
   end if;
   update public.enrollments e
-     set last_accessed_at = greatest(e.last_accessed_at, p_at),
+     set last_accessed_at = v_seen,
          current_module_id = l.module_id,
          current_lesson_id = l.id,
          current_section = case when e.current_lesson_id = l.id then e.current_section end
    where e.id = (v.enrollment).id
-  returning e into v.enrollment;
+     and (e.last_accessed_at is null or e.last_accessed_at <= v_seen)
+  returning e.* into v_moved;
+  if found then
+    v.enrollment := v_moved;
+  end if;
   if v.changed then
     perform private.record_event('lesson_started', v, p_at);
   end if;
   return v;
 end
 $$;
-comment on function private.record_start(private.lesson_access, timestamptz) is
+comment on function private.record_start(private.lesson_access, timestamptz, timestamptz) is
   'Writes the opening of a lesson that open_lesson() let through.';
 
 create function private.record_event(
@@ -330,12 +358,6 @@ begin
     perform private.begin_module(v_user_id, l, p_at);
   end if;
 
-  -- The lock first and the frontier after it, in a statement of its own: it then sees what the
-  -- learner's other tabs have committed.
-  select e into v.enrollment
-    from public.enrollments e
-   where e.id = (v.enrollment).id
-     for no key update;
   v_course_finished := l.is_countable
     and (v.enrollment).completed_at is null
     and (v.enrollment).completed_weight + l.weight = (v.enrollment).total_weight;
@@ -400,6 +422,13 @@ end
 $$;
 comment on function private.next_lesson(private.lesson_access) is
   'First incomplete countable lesson, from the frontier where it still holds.';
+
+create function private.offered(v private.lesson_access, p_next uuid) returns uuid
+language sql stable security invoker set search_path = ''
+return case when (v).course_status = 'draft'
+  then private.first_begun(((v).enrollment).user_id, ((v).lesson).course_id) else p_next end;
+comment on function private.offered(private.lesson_access, uuid) is
+  'The next lesson as an answer names it: one that the learner may open.';
 
 -- Commands ------------------------------------------------------------------------------------------
 
@@ -481,7 +510,8 @@ begin
   perform private.refuse_unearned(v);
   v := private.record_completion(v, private.clock());
   return private.lesson_answer(v) || jsonb_build_object(
-    'next_lesson_id', v.next_lesson_id, 'certificate', null, 'changed', v.changed);
+    'next_lesson_id', private.offered(v, v.next_lesson_id), 'certificate', null,
+    'changed', v.changed);
 end
 $$;
 comment on function private.complete_lesson(uuid) is
@@ -537,7 +567,7 @@ begin
       jsonb_build_object('status', 'in_progress'));
   end if;
   return private.lesson_answer(v) || jsonb_build_object(
-    'next_lesson_id', private.next_lesson(v), 'changed', v_changed);
+    'next_lesson_id', private.offered(v, private.next_lesson(v)), 'changed', v_changed);
 end
 $$;
 comment on function private.uncomplete_lesson(uuid, text) is
@@ -553,7 +583,10 @@ declare
   v private.lesson_access;
   v_user_id uuid := private.require_user();
   v_now timestamptz := private.clock();
-  v_at timestamptz := least(coalesce(p_last_accessed, v_now), v_now);
+  -- Never in the future; "infinity" is no time at all.
+  v_at timestamptz := least(
+    case when isfinite(p_last_accessed) then p_last_accessed else v_now end, v_now);
+  v_known_until timestamptz;
   v_position integer;
   v_changed boolean := false;
   v_written public.user_progress;
@@ -562,6 +595,7 @@ begin
     perform private.fail('invalid_value', 422, 'status must be not_started, in_progress or completed');
   end if;
   v := private.open_lesson(v_user_id, p_lesson_id);
+  v_known_until := (v.progress).last_accessed;
   if p_position_seconds is not null then
     v_position := least(greatest(p_position_seconds, 0), (v.lesson).duration_seconds);
   end if;
@@ -571,21 +605,23 @@ begin
     v_changed := v.changed;
   elsif p_status = 'not_started' and (v.progress).user_id is null then
     return private.lesson_answer(v) || jsonb_build_object(
-      'next_lesson_id', private.next_lesson(v), 'certificate', null, 'changed', false);
+      'next_lesson_id', private.offered(v, private.next_lesson(v)), 'certificate', null,
+      'changed', false);
   elsif (v.progress).user_id is null then
-    v := private.record_start(v, v_now);
+    v := private.record_start(v, v_now, v_at);
     v_changed := v.changed;
   end if;
 
-  -- What a client may hold: where it stood and how far it was. A report older than the row's own
-  -- does not move the position, and nothing goes down.
+  -- What a client may hold: where it stood and how far it was. A report older than what was known
+  -- before it does not move the position, and nothing goes down.
   update public.user_progress p
      set position_seconds = n.position_seconds,
          progress = n.progress,
          last_accessed = n.last_accessed
     from (
-      select coalesce(case when v_at >= o.last_accessed or v_changed then v_position end,
-                      o.position_seconds) as position_seconds,
+      select coalesce(
+               case when v_known_until is null or v_at >= v_known_until then v_position end,
+               o.position_seconds) as position_seconds,
              case when o.is_completed then o.progress
                   else greatest(o.progress, least(greatest(round(p_progress, 4), 0), 1))
              end as progress,
@@ -614,7 +650,8 @@ begin
     from public.enrollments e
    where e.user_id = v_user_id and e.course_id = (v.lesson).course_id;
   return private.lesson_answer(v) || jsonb_build_object(
-    'next_lesson_id', private.next_lesson(v), 'certificate', null, 'changed', v_changed);
+    'next_lesson_id', private.offered(v, private.next_lesson(v)), 'certificate', null,
+    'changed', v_changed);
 end
 $$;
 comment on function private.put_lesson_progress(uuid, text, integer, timestamptz, numeric) is
@@ -626,16 +663,23 @@ as $$
 declare
   m public.modules;
   e public.enrollments;
+  v_course_id bigint;
   v_status text;
 begin
-  select * into m from public.modules where id = p_module_id;
+  select course_id into v_course_id from public.modules where id = p_module_id;
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;
-  perform private.share_course(m.course_id);
+  perform private.share_course(v_course_id);
+  select * into e from public.enrollments
+   where user_id = p_user_id and course_id = v_course_id
+     for no key update;
   select * into m from public.modules where id = p_module_id;
+  if m.course_id <> v_course_id then
+    perform private.fail('try_again', 503, 'The course is being edited; try again',
+      p_headers => '{"Retry-After": "1"}');
+  end if;
   select c.status into v_status from public.courses c where c.id = m.course_id;
-  select * into e from public.enrollments where user_id = p_user_id and course_id = m.course_id;
   if m.id is null or (e.id is null and v_status <> 'published') then
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;
@@ -676,6 +720,8 @@ begin
     from public.lessons l
     left join public.user_progress p on p.user_id = v_user_id and p.lesson_id = l.id
    where l.module_id = p_module_id and l.archived_at is null and not l.is_preview
+     and (p.user_id is not null or (
+       select c.status from public.courses c where c.id = m.course_id) <> 'draft')
    order by p.is_completed is true, not l.is_required, l.position, l.id
    limit 1;
   if not found then
@@ -700,13 +746,16 @@ declare
   v_done uuid[] := '{}';
   v_open jsonb := '[]';
   e public.enrollments;
+  v_status text;
 begin
+  select c.status into v_status from public.courses c where c.id = m.course_id;
   for v_lesson_id in
     select l.id
       from public.lessons l
       left join public.user_progress p on p.user_id = v_user_id and p.lesson_id = l.id
      where l.module_id = p_module_id and l.archived_at is null and not l.is_preview
        and p.is_completed is not true
+       and (p.user_id is not null or v_status <> 'draft')
      order by l.position, l.id
   loop
     v := private.open_lesson(v_user_id, v_lesson_id);
@@ -729,7 +778,9 @@ begin
     'enrollment', private.enrollment_json(e),
     'completed_lesson_ids', to_jsonb(v_done),
     'open', v_open,
-    'next_lesson_id', private.first_incomplete(v_user_id, m.course_id),
+    'next_lesson_id', case when v_status = 'draft'
+      then private.first_begun(v_user_id, m.course_id)
+      else private.first_incomplete(v_user_id, m.course_id) end,
     'certificate', null,
     'changed', v_done <> '{}');
 end
@@ -795,6 +846,8 @@ revoke execute on function private.rule_missing from public;
 revoke execute on function private.open_lesson from public;
 revoke execute on function private.require_active from public;
 revoke execute on function private.first_incomplete from public;
+revoke execute on function private.first_begun from public;
+revoke execute on function private.offered from public;
 revoke execute on function private.local_day from public;
 revoke execute on function private.begin_module from public;
 revoke execute on function private.record_start from public;
@@ -835,6 +888,8 @@ alter function private.rule_missing owner to waymark_writer;
 alter function private.open_lesson owner to waymark_writer;
 alter function private.require_active owner to waymark_writer;
 alter function private.first_incomplete owner to waymark_writer;
+alter function private.first_begun owner to waymark_writer;
+alter function private.offered owner to waymark_writer;
 alter function private.local_day owner to waymark_writer;
 alter function private.begin_module owner to waymark_writer;
 alter function private.record_start owner to waymark_writer;

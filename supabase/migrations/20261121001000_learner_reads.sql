@@ -206,24 +206,20 @@ begin
   end if;
   select * into c from public.courses where id = p_course_id;
   if c.status = 'draft' then
-    -- Unpublished: what is begun stays open, nothing new does.
-    select l.id into v_lesson_id
-      from public.user_progress p
-      join public.lessons l on l.id = p.lesson_id
-     where p.user_id = e.user_id and l.course_id = p_course_id and l.is_countable
-       and not p.is_completed
-     order by l.module_position, l.module_id, l.position, l.id
-     limit 1;
+    v_lesson_id := private.first_begun(e.user_id, p_course_id);
   elsif e.frontier_version = c.catalog_version then
     v_lesson_id := e.frontier_lesson_id;
   else
     v_lesson_id := private.first_incomplete(e.user_id, p_course_id);
   end if;
-  if v_lesson_id is null and (c.status <> 'draft' or e.completed_at is not null) then
+  if v_lesson_id is null and e.completed_lessons = e.total_lessons then
     v_review := true;
     select l.id into v_lesson_id
       from public.lessons l
      where l.course_id = p_course_id and l.archived_at is null
+       and (c.status <> 'draft' or exists (
+         select from public.user_progress p
+          where p.user_id = e.user_id and p.lesson_id = l.id))
      order by l.module_position, l.module_id, l.position, l.id
      limit 1;
   end if;

@@ -51,6 +51,21 @@ comment on function private.edit_lesson(uuid, bigint) is
   'Authorises and locks the edit of a lesson (and of the course it moves to); returns its row.';
 revoke execute on function private.edit_lesson(uuid, bigint) from public;
 
+create function private.require_module(p_module_id uuid, p_course_id bigint) returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.modules where id = p_module_id and course_id = p_course_id) then
+    perform private.fail('try_again', 503, 'The course is being edited; try again',
+      p_headers => '{"Retry-After": "1"}');
+  end if;
+end
+$$;
+comment on function private.require_module(uuid, bigint) is
+  'After the lock: refuses when the module has meanwhile left the course that was locked.';
+revoke execute on function private.require_module(uuid, bigint) from public;
+
 create function private.lesson_json(l public.lessons) returns jsonb
 language sql stable security invoker set search_path = ''
 return to_jsonb(l) - 'content' - 'module_position';
@@ -80,6 +95,7 @@ begin
     perform private.fail('unknown_field', 422, 'Unknown field', v_unknown);
   end if;
   perform private.lock_courses(array[m.course_id]);
+  perform private.require_module(p_module_id, m.course_id);
   -- Defaults for what is not given; at the end of the module when no position is given.
   l := jsonb_populate_record(null::public.lessons, jsonb_build_object(
     'id', gen_random_uuid(), 'module_id', m.id, 'course_id', m.course_id,
@@ -117,6 +133,7 @@ begin
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;
   l := private.edit_lesson(p_lesson_id, m.course_id);
+  perform private.require_module(p_module_id, m.course_id);
   update public.lessons
      set module_id = p_module_id, position = p_position
    where id = p_lesson_id

@@ -26,7 +26,8 @@ returns table (kind text, place integer, module_slug text, lesson_slug text, bod
 language sql immutable security invoker set search_path = ''
 as $$
   with course as (
-    select p_document -> 'course' as body
+    select case when jsonb_typeof(p_document) = 'object'
+             then p_document - array['waymark', 'modules'] else p_document end as body
   ),
   module as (
     select m.place, m.body ->> 'slug' as slug, m.body
@@ -102,11 +103,8 @@ as $$
       join known k on k.kind = i.kind
   ),
   fault (message) as (
-    select 'the document must have waymark: 1, course and a list modules, and nothing else'
-     where jsonb_typeof(p_document) <> 'object'
-        or p_document -> 'waymark' is distinct from '1'
-        or p_document - array['waymark', 'course', 'modules'] <> '{}'
-        or jsonb_typeof(p_document -> 'course') is distinct from 'object'
+    select 'the document must be an object with waymark: 1 and a list modules that is not empty'
+     where p_document -> 'waymark' is distinct from '1'
         or jsonb_typeof(p_document -> 'modules') is distinct from 'array'
         or p_document -> 'modules' = '[]'
     union all
@@ -218,37 +216,45 @@ revoke execute on function private.changed_fields(text, jsonb, jsonb) from publi
 
 -- Writing it, part by part --------------------------------------------------------------------------
 -- Each part returns what it did: lists of slugs, or slug: fields. Only rows that differ are written.
+-- What belongs together is looked up in JSON objects, not joined: the planner knows nothing of the
+-- size of a document, and a nested loop over ten thousand lessons squared is minutes.
 
 create function private.import_modules(p_course_id bigint, p_document jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_created text[];
+  v_existing jsonb;
+  v_incoming jsonb;
+  v_created jsonb;
   v_report jsonb;
 begin
+  select coalesce(jsonb_object_agg(m.slug, m.id), '{}') into v_existing
+    from public.modules m
+   where m.course_id = p_course_id and m.slug is not null;
+  select jsonb_object_agg(i.module_slug, private.course_defaults('module')
+           || jsonb_strip_nulls(i.body) || jsonb_build_object('position', i.place))
+    into v_incoming
+    from private.course_items(p_document) as i
+   where i.kind = 'module';
+
   with made as (
     insert into public.modules (course_id, slug, position, title, description, duration_minutes)
-    select p_course_id, m.slug, i.place, m.title, m.description, m.duration_minutes
-      from private.course_items(p_document) as i
-     cross join lateral jsonb_populate_record(null::public.modules, i.body) as m
-     where i.kind = 'module'
-       and not exists (
-         select from public.modules x where x.course_id = p_course_id and x.slug = m.slug)
-     order by i.place
+    select p_course_id, m.slug, m.position, m.title, m.description, m.duration_minutes
+      from jsonb_each(v_incoming) as i
+     cross join lateral jsonb_populate_record(null::public.modules, i.value) as m
+     where not v_existing ? i.key
     returning slug, position
   )
-  select array_agg(slug order by position) into v_created from made;
+  select coalesce(jsonb_agg(slug order by position), '[]') into v_created from made;
 
   with plan as materialized (
     select o.id, o.slug, o.position as old_position, n.row as n,
            private.changed_fields('module', to_jsonb(o), to_jsonb(n.row)) as fields
-      from private.course_items(p_document) as i
-      join public.modules o on o.course_id = p_course_id and o.slug = i.module_slug
+      from public.modules o
      cross join lateral (
-       select jsonb_populate_record(o, private.course_defaults('module')
-         || jsonb_strip_nulls(i.body) || jsonb_build_object('position', i.place)) as row
+       select jsonb_populate_record(o, v_incoming -> o.slug) as row
      ) as n
-     where i.kind = 'module' and o.slug <> all (coalesce(v_created, '{}'))
+     where o.course_id = p_course_id and v_incoming ? o.slug and v_existing ? o.slug
   ),
   written as (
     update public.modules m
@@ -259,20 +265,20 @@ begin
   ),
   -- A new number alone says little: of interest is who changed places.
   told as (
-    select p.slug,
+    select p.*,
            case when row_number() over (order by p.old_position, p.id)
                    <> row_number() over (order by (p.n).position)
-             then p.fields else array_remove(p.fields, 'position') end as fields,
-           p.fields
+             then p.fields else array_remove(p.fields, 'position') end as told_fields
       from plan p
   )
   select jsonb_build_object(
+           'created', v_created,
            'updated', coalesce(
-             jsonb_object_agg(t.slug, t.fields) filter (where t.fields <> '{}'), '{}'),
-           'renumbered', count(*) filter (where t.fields = '{}' and t.written <> '{}'))
+             jsonb_object_agg(t.slug, t.told_fields) filter (where t.told_fields <> '{}'), '{}'),
+           'renumbered', count(*) filter (where t.told_fields = '{}' and t.fields <> '{}'))
     into v_report
-    from told as t (slug, fields, written);
-  return v_report || jsonb_build_object('created', to_jsonb(coalesce(v_created, '{}')));
+    from told t;
+  return v_report;
 end
 $$;
 comment on function private.import_modules(bigint, jsonb) is
@@ -285,53 +291,57 @@ create function private.import_lessons(p_course_id bigint, p_document jsonb) ret
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_created text[];
+  v_module_ids jsonb;
+  v_module_slugs jsonb;
+  v_existing jsonb;
+  v_incoming jsonb;
+  v_created jsonb;
   v_report jsonb;
 begin
+  select jsonb_object_agg(m.slug, m.id) filter (where m.slug is not null),
+         jsonb_object_agg(m.id, coalesce(m.slug, m.title))
+    into v_module_ids, v_module_slugs
+    from public.modules m
+   where m.course_id = p_course_id;
+  select coalesce(jsonb_object_agg(l.slug, l.id), '{}') into v_existing
+    from public.lessons l
+   where l.course_id = p_course_id and l.slug is not null;
+  select coalesce(jsonb_object_agg(i.lesson_slug, private.course_defaults('lesson')
+           || jsonb_strip_nulls(i.body - 'resources')
+           || jsonb_build_object(
+                'position', i.place, 'module_id', v_module_ids -> i.module_slug)), '{}')
+    into v_incoming
+    from private.course_items(p_document) as i
+   where i.kind = 'lesson';
+
   with made as (
     insert into public.lessons
       (module_id, course_id, slug, position, title, type, video_url, content, duration_seconds,
        is_preview, is_required, weight, completion_rule, min_view_seconds, watch_percent,
        pass_percent)
-    select m.id, p_course_id, l.slug, i.place, l.title, l.type, l.video_url, l.content,
+    select l.module_id, p_course_id, l.slug, l.position, l.title, l.type, l.video_url, l.content,
            l.duration_seconds, l.is_preview, l.is_required, l.weight, l.completion_rule,
            l.min_view_seconds, l.watch_percent, l.pass_percent
-      from private.course_items(p_document) as i
-      join public.modules m on m.course_id = p_course_id and m.slug = i.module_slug
-     cross join lateral jsonb_populate_record(null::public.lessons,
-       private.course_defaults('lesson') || jsonb_strip_nulls(i.body)) as l
-     where i.kind = 'lesson'
-       and not exists (
-         select from public.lessons x where x.course_id = p_course_id and x.slug = l.slug)
-     order by m.position, i.place
+      from jsonb_each(v_incoming) as i
+     cross join lateral jsonb_populate_record(null::public.lessons, i.value) as l
+     where not v_existing ? i.key
     returning slug, module_position, position
   )
-  select array_agg(slug order by module_position, position) into v_created from made;
+  select coalesce(jsonb_agg(slug order by module_position, position), '[]') into v_created from made;
 
-  with incoming as materialized (
-    select i.lesson_slug as slug, i.module_slug, jsonb_strip_nulls(i.body)
-             || jsonb_build_object('position', i.place, 'module_id', m.id) as body
-      from private.course_items(p_document) as i
-      join public.modules m on m.course_id = p_course_id and m.slug = i.module_slug
-     where i.kind = 'lesson'
-  ),
-  plan as materialized (
+  with plan as materialized (
     select o.id, o.slug, o.module_id, o.position as old_position, n.row as n,
            private.changed_fields('lesson', to_jsonb(o), to_jsonb(n.row)) as fields,
-           from_module.slug as from_slug, i.module_slug as to_slug,
-           o.archived_at is not null as was_archived, i.slug is not null as is_wanted
+           v_incoming ? o.slug as is_wanted, o.archived_at is not null as was_archived,
+           v_incoming ? o.slug and o.archived_at is null and (n.row).module_id = o.module_id
+             as is_kept
       from public.lessons o
-      join public.modules from_module on from_module.id = o.module_id
-      left join incoming i on i.slug = o.slug
      cross join lateral (
-       select case
-         when i.slug is not null then
-           jsonb_populate_record(o, private.course_defaults('lesson') || i.body)
-         else jsonb_populate_record(o, jsonb_build_object(
-           'archived_at', coalesce(o.archived_at, private.clock()))) end as row
+       select jsonb_populate_record(o, coalesce(
+         v_incoming -> o.slug,
+         jsonb_build_object('archived_at', coalesce(o.archived_at, private.clock())))) as row
      ) as n
-     where o.course_id = p_course_id and o.slug is not null
-       and o.slug <> all (coalesce(v_created, '{}'))
+     where o.course_id = p_course_id and v_existing ? o.slug
   ),
   written as (
     update public.lessons l
@@ -345,11 +355,6 @@ begin
       from plan p
      where l.id = p.id and p.fields <> '{}'
   ),
-  placed as (
-    select p.*, (p.n).module_id <> p.module_id as is_moved,
-           p.is_wanted and not p.was_archived and (p.n).module_id = p.module_id as is_kept
-      from plan p
-  ),
   -- A new number alone says little: of interest is who changed places in a module.
   told as (
     select p.*,
@@ -361,14 +366,17 @@ begin
                      partition by p.module_id, p.is_kept order by (p.n).position)
                then p.fields else array_remove(p.fields, 'position') end,
              'module_id'), 'archived_at') as told_fields
-      from placed p
+      from plan p
   )
   select jsonb_build_object(
+           'created', v_created,
            'updated', coalesce(
              jsonb_object_agg(t.slug, t.told_fields) filter (where t.told_fields <> '{}'), '{}'),
            'moved', coalesce(
-             jsonb_object_agg(t.slug, jsonb_build_object('from', t.from_slug, 'to', t.to_slug))
-               filter (where t.is_moved), '{}'),
+             jsonb_object_agg(t.slug, jsonb_build_object(
+               'from', v_module_slugs -> t.module_id::text,
+               'to', v_module_slugs -> (t.n).module_id::text))
+               filter (where (t.n).module_id <> t.module_id), '{}'),
            'archived', coalesce(jsonb_agg(t.slug order by t.slug)
              filter (where not t.is_wanted and not t.was_archived), '[]'),
            'restored', coalesce(jsonb_agg(t.slug order by t.slug)
@@ -376,7 +384,7 @@ begin
            'renumbered', count(*) filter (where t.fields = '{position}' and t.told_fields = '{}'))
     into v_report
     from told t;
-  return v_report || jsonb_build_object('created', to_jsonb(coalesce(v_created, '{}')));
+  return v_report;
 end
 $$;
 comment on function private.import_lessons(bigint, jsonb) is
@@ -387,63 +395,74 @@ create function private.import_resources(p_course_id bigint, p_document jsonb) r
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
+  v_lesson_ids jsonb;
+  v_slugs jsonb;
+  v_existing jsonb;
   v_incoming jsonb;
-  v_owners uuid[] := '{}';
-  v_some uuid[];
+  v_owners jsonb := '[]';
+  v_some jsonb;
 begin
-  -- Owner null is the course itself.
-  select coalesce(jsonb_agg(private.course_defaults('resource') || jsonb_strip_nulls(i.body)
-           || jsonb_build_object('lesson_id', l.id, 'position', i.place)), '[]')
+  select coalesce(jsonb_object_agg(l.slug, l.id), '{}'), coalesce(jsonb_object_agg(l.id, l.slug), '{}')
+    into v_lesson_ids, v_slugs
+    from public.lessons l
+   where l.course_id = p_course_id and l.slug is not null and l.archived_at is null;
+
+  -- A resource is known by its owner and address; owner null is the course itself.
+  select coalesce(jsonb_object_agg(concat_ws(' ', r.lesson_id, r.url), r.id), '{}')
+    into v_existing
+    from public.resources r
+   where r.course_id = p_course_id
+     -- Links of archived lessons stay with them, as do those of lessons made by hand.
+     and (r.lesson_id is null or v_slugs ? r.lesson_id::text);
+  select coalesce(jsonb_object_agg(
+           concat_ws(' ', v_lesson_ids ->> i.lesson_slug, i.body ->> 'url'),
+           private.course_defaults('resource') || jsonb_strip_nulls(i.body)
+             || jsonb_build_object(
+                  'lesson_id', v_lesson_ids -> i.lesson_slug, 'position', i.place)), '{}')
     into v_incoming
     from private.course_items(p_document) as i
-    left join public.lessons l on l.course_id = p_course_id and l.slug = i.lesson_slug
    where i.kind = 'resource';
 
-  -- Links of archived lessons stay with them, as do those of lessons made by hand.
   with gone as (
     delete from public.resources r
      where r.course_id = p_course_id
-       and (r.lesson_id is null or exists (
-         select from public.lessons l
-          where l.id = r.lesson_id and l.slug is not null and l.archived_at is null))
-       and not exists (
-         select from jsonb_populate_recordset(null::public.resources, v_incoming) as n
-          where n.lesson_id is not distinct from r.lesson_id and n.url = r.url)
+       and v_existing ? concat_ws(' ', r.lesson_id, r.url)
+       and not v_incoming ? concat_ws(' ', r.lesson_id, r.url)
     returning r.lesson_id
   )
-  select array_agg(lesson_id) into v_some from gone;
+  select coalesce(jsonb_agg(lesson_id), '[]') into v_some from gone;
   v_owners := v_owners || v_some;
 
   with changed as (
     update public.resources r
        set title = n.title, kind = n.kind, position = n.position
-      from jsonb_populate_recordset(null::public.resources, v_incoming) as n
-     where r.course_id = p_course_id
-       and r.lesson_id is not distinct from n.lesson_id and r.url = n.url
-       and (r.title, r.kind, r.position) is distinct from (n.title, n.kind, n.position)
+      from public.resources o
+     cross join lateral jsonb_populate_record(
+       o, v_incoming -> concat_ws(' ', o.lesson_id, o.url)) as n
+     where o.course_id = p_course_id and v_incoming ? concat_ws(' ', o.lesson_id, o.url)
+       and r.id = o.id and (r.title, r.kind, r.position) is distinct from (n.title, n.kind, n.position)
     returning r.lesson_id
   )
-  select array_agg(lesson_id) into v_some from changed;
+  select coalesce(jsonb_agg(lesson_id), '[]') into v_some from changed;
   v_owners := v_owners || v_some;
 
   with made as (
     insert into public.resources (course_id, lesson_id, position, title, url, kind)
     select p_course_id, n.lesson_id, n.position, n.title, n.url, n.kind
-      from jsonb_populate_recordset(null::public.resources, v_incoming) as n
-     where not exists (
-       select from public.resources r
-        where r.course_id = p_course_id
-          and r.lesson_id is not distinct from n.lesson_id and r.url = n.url)
+      from jsonb_each(v_incoming) as i
+     cross join lateral jsonb_populate_record(null::public.resources, i.value) as n
+     where not v_existing ? i.key
     returning lesson_id
   )
-  select array_agg(lesson_id) into v_some from made;
+  select coalesce(jsonb_agg(lesson_id), '[]') into v_some from made;
   v_owners := v_owners || v_some;
 
   return jsonb_build_object(
-    'course', array_position(v_owners, null) is not null,
+    'course', v_owners @> '[null]',
     'lessons', (
-      select coalesce(jsonb_object_agg(l.slug, '["resources"]'::jsonb), '{}')
-        from public.lessons l where l.id = any (v_owners)));
+      select coalesce(jsonb_object_agg(v_slugs ->> o.lesson_id, '["resources"]'::jsonb), '{}')
+        from jsonb_array_elements_text(v_owners) as o (lesson_id)
+       where o.lesson_id is not null));
 end
 $$;
 comment on function private.import_resources(bigint, jsonb) is
@@ -463,7 +482,7 @@ create function private.write_course(p_document jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_slug text := p_document -> 'course' ->> 'slug';
+  v_slug text := p_document ->> 'slug';
   v_old public.courses;
   n public.courses;
   v_created boolean := false;
@@ -481,7 +500,7 @@ begin
   select id into v_course_id from public.courses where slug = v_slug;
   if not found then
     insert into public.courses (slug, title)
-    values (v_slug, p_document -> 'course' ->> 'title')
+    values (v_slug, p_document ->> 'title')
         on conflict (slug) do nothing
     returning id into v_course_id;
     v_created := found;
@@ -498,7 +517,7 @@ begin
   end if;
 
   n := jsonb_populate_record(v_old, private.course_defaults('course')
-    || jsonb_strip_nulls(p_document -> 'course'));
+    || jsonb_strip_nulls(p_document - 'modules'));
   v_fields := private.changed_fields('course', to_jsonb(v_old), to_jsonb(n));
   if v_fields <> '{}' then
     update public.courses

@@ -53,10 +53,6 @@ begin
     return null;
   end if;
   perform private.share_course(e.course_id);
-  -- Module rows before the enrolment, as everywhere.
-  perform from public.module_progress mp
-    where mp.user_id = e.user_id and mp.course_id = e.course_id
-    order by mp.module_id for no key update;
   select * into e from public.enrollments where id = p_enrollment_id for no key update;
   if not found then
     return null;
@@ -151,6 +147,9 @@ declare
   v_checked integer := 0;
   v_changed integer := 0;
 begin
+  -- As an editor: its updates of enrolments are not raw ones.
+  perform pg_advisory_xact_lock_shared(private.editors_key());
+  perform set_config('waymark.editing', 'on', true);
   if not v_admin then
     perform private.require_user();
   end if;
@@ -180,6 +179,8 @@ begin
      and not exists (select from public.courses where id = p_course_id) then
     perform private.fail('course_not_found', 404, 'Course not found');
   end if;
+  -- Many courses in the order of enrolments: no edit that holds several may interleave.
+  perform pg_advisory_xact_lock_shared(private.crossing_key());
   for v_id in
     select e.id
       from public.enrollments e

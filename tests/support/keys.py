@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import time
 import uuid
@@ -77,6 +79,23 @@ def claims(user: str | None = None, issuer: str = ISSUER, **changed: Any) -> dic
 def hs256(payload: Mapping[str, Any], secret: str = SECRET, **headers: Any) -> str:
     """A token signed with the shared secret."""
     return _signed(payload, secret, "HS256", headers)
+
+
+def unsigned(header: Mapping[str, Any], payload: Mapping[str, Any], signature: str = "") -> str:
+    """A token put together by hand."""
+    return ".".join(
+        [*(_base64(json.dumps(dict(p)).encode()) for p in (header, payload)), signature]
+    )
+
+
+def confused(payload: Mapping[str, Any], kid: str, public: bytes) -> str:
+    """A token signed by HS256 with what is everyone's: a public key taken for a shared secret."""
+    text = unsigned({"alg": "HS256", "typ": "JWT", "kid": kid}, payload)[:-1]
+    return f"{text}.{_base64(hmac.digest(public, text.encode(), 'sha256'))}"
+
+
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _signed(
