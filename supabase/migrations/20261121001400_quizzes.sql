@@ -2,7 +2,7 @@
 --
 -- Questions and keys live in private.questions. lessons.quiz_data is derived from it: what anyone who
 -- may read the lesson may see before an attempt. A timed, limited or pooled quiz shows no question
--- there, since whoever has seen them all has used the attempt.
+-- there, since whoever has seen them all has used the attempt; nor does one with a window.
 
 select private.require_free(array[
   'private.questions', 'private.save_quiz', 'private.quiz_faults', 'public.set_quiz']);
@@ -25,7 +25,7 @@ alter table public.lessons
     constraint question_pools_is_object check (jsonb_typeof(question_pools) = 'object'),
   add constraint quiz_window_is_valid check (quiz_available_until > quiz_available_from);
 comment on column public.lessons.quiz_data is
-  'What may be seen before an attempt: {total_questions, max_score, questions?}; derived, never answers.';
+  'What may be seen before an attempt: {total_questions, shuffle_options, questions?}; derived, never answers.';
 comment on column public.lessons.reveal_policy is
   'When a learner sees results, keys and explanations of a submitted attempt.';
 comment on column public.lessons.score_policy is 'Which attempt''s percent is reported as the quiz''s.';
@@ -65,21 +65,30 @@ create trigger _900_touch before update on private.questions
 -- NFKC, one space for any run of them, and case folded: lower case by the Unicode table whatever the
 -- database's locale, and the two letters whose folding is not their lower case.
 create function private.fold_text(p_text text) returns text
-language sql immutable parallel safe security invoker set search_path = ''
-return replace(replace(
-  lower(btrim(regexp_replace(normalize(p_text, NFKC), '\s+', ' ', 'g')) collate pg_catalog.pg_c_utf8),
-  U&'\00DF', 'ss'), U&'\03C2', U&'\03C3');
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return replace(replace(
+    lower(btrim(regexp_replace(
+      normalize(p_text, NFKC) collate pg_catalog.pg_c_utf8, '\s+', ' ', 'g'))),
+    U&'\00DF', 'ss'), U&'\03C2', U&'\03C3');
+end
+$$;
 comment on function private.fold_text(text) is
   'Short answers are compared in this form: NFKC, white space folded and trimmed, lower case.';
 revoke execute on function private.fold_text(text) from public;
 
 create function private.decimal_text(p_value jsonb) returns numeric
-language sql immutable parallel safe security invoker set search_path = ''
-return case
-  when jsonb_typeof(p_value) in ('number', 'string')
-   and length(p_value #>> '{}') <= 64
-   and p_value #>> '{}' ~ '^[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?$'
-  then (p_value #>> '{}')::numeric end;
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return case
+    when jsonb_typeof(p_value) in ('number', 'string')
+     and length(p_value #>> '{}') <= 64
+     and p_value #>> '{}' ~ '^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?$'
+    then (p_value #>> '{}')::numeric end;
+end
+$$;
 comment on function private.decimal_text(jsonb) is
   'A decimal number given as a JSON number or as text, exact; null when it is none.';
 revoke execute on function private.decimal_text(jsonb) from public;
@@ -116,6 +125,76 @@ $$;
 comment on function private.texts(jsonb) is 'A JSON list as text array; empty for what is no list.';
 revoke execute on function private.texts(jsonb) from public;
 
+-- Ids that the author left out. Identity is by text: a question (or option) keeps the id it has, so
+-- that one inserted before it never takes over its answers, in open attempts or in a regrade. What is
+-- new in a quiz that is already there is named after its text.
+create function private.name_options(p_options jsonb, p_known jsonb) returns jsonb
+language sql immutable security invoker set search_path = ''
+as $$
+  with given as (
+    select e.place, e.body, e.body ->> 'id' as id, e.body ->> 'text' as text,
+           row_number() over (
+             partition by e.body ->> 'text', e.body ? 'id' order by e.place) as nth
+      from private.elements(p_options) e
+  ),
+  known as (
+    select k.body ->> 'id' as id, k.body ->> 'text' as text,
+           row_number() over (partition by k.body ->> 'text' order by k.place) as nth
+      from private.elements(p_known) k
+     where k.body ->> 'id' not in (select g.id from given g where g.id is not null)
+  )
+  select coalesce(jsonb_agg(
+           g.body || jsonb_build_object('id', coalesce(g.id, k.id, case
+             when p_known is null then 'o' || (g.place + 1)
+             else 'o' || left(md5(g.text || ':' || g.nth), 10) end))
+           order by g.place), '[]')
+    from given g
+    left join known k on g.id is null and k.text = g.text and k.nth = g.nth
+$$;
+comment on function private.name_options(jsonb, jsonb) is
+  'Options with the ids that they have, or new ones.';
+revoke execute on function private.name_options(jsonb, jsonb) from public;
+
+create function private.name_questions(p_lesson_id uuid, p_quiz jsonb) returns jsonb
+language sql stable security definer set search_path = ''
+as $$
+  with given as (
+    select e.place, e.body, e.body ->> 'id' as id, e.body ->> 'kind' as kind,
+           e.body ->> 'text' as text,
+           row_number() over (
+             partition by e.body ->> 'kind', e.body ->> 'text', e.body ? 'id' order by e.place) as nth
+      from private.elements(p_quiz -> 'questions') e
+  ),
+  known as (
+    select q.id, q.kind, q.body ->> 'text' as text,
+           row_number() over (
+             partition by q.kind, q.body ->> 'text'
+             order by q.removed_at is not null, q.position, q.id) as nth
+      from private.questions q
+     where q.lesson_id = p_lesson_id
+       and q.id not in (select g.id from given g where g.id is not null)
+  ),
+  named as (
+    select g.place, g.body, coalesce(g.id, k.id, case
+             when not exists (select from private.questions q where q.lesson_id = p_lesson_id)
+             then 'q' || (g.place + 1)
+             else 'q' || left(md5(g.kind || ':' || g.text || ':' || g.nth), 10) end) as id
+      from given g
+      left join known k on g.id is null and k.kind = g.kind and k.text = g.text and k.nth = g.nth
+  )
+  select p_quiz || jsonb_build_object('questions', jsonb_agg(
+           n.body || jsonb_build_object('id', n.id) || case
+             when n.body ->> 'kind' in ('single_choice', 'multiple_choice') then jsonb_build_object(
+               'options', private.name_options(n.body -> 'options', q.body -> 'options'))
+             else '{}' end
+           order by n.place))
+    from named n
+    left join private.questions q on q.lesson_id = p_lesson_id and q.id = n.id
+$$;
+comment on function private.name_questions(uuid, jsonb) is
+  'A faultless quiz with the ids that its questions and options have, or new ones.';
+revoke execute on function private.name_questions(uuid, jsonb) from public;
+
 -- Everything that makes a question unanswerable or ungradable, by question.
 create function private.quiz_faults(p_quiz jsonb)
 returns table (question text, reason text)
@@ -131,6 +210,13 @@ as $$
   select null::text, 'the quiz must be an object with a list "questions"'
    where jsonb_typeof(p_quiz) is distinct from 'object'
       or jsonb_typeof(p_quiz -> 'questions') is distinct from 'array'
+  union all
+  select null, 'shuffle_options must be true or false'
+   where p_quiz ? 'shuffle_options'
+     and jsonb_typeof(p_quiz -> 'shuffle_options') not in ('boolean', 'null')
+  union all
+  select null, 'pools must be an object: a name to the number of questions drawn'
+   where p_quiz ? 'pools' and jsonb_typeof(p_quiz -> 'pools') not in ('object', 'null')
   union all
   select null, 'the quiz has no question' where p_quiz -> 'questions' = '[]'
   union all
@@ -212,8 +298,8 @@ as $$
     from jsonb_each(case when jsonb_typeof(p_quiz -> 'pools') = 'object'
       then p_quiz -> 'pools' else '{}' end) as d
    where private.is_json(d.value, 'integer') is not true
-      or d.value::integer < 1
-      or d.value::integer > (select count(*) from q where q.pool = d.key)
+      or d.value::numeric < 1
+      or d.value::numeric > (select count(*) from q where q.pool = d.key)
 $$;
 comment on function private.quiz_faults(jsonb) is
   'Every reason why a quiz cannot be given or graded, with the question it lies in.';
@@ -259,7 +345,11 @@ as $$
            when 'numeric' then jsonb_build_object(
              'answer', private.decimal_text(q.body -> 'answer')::text,
              'tolerance', coalesce(private.decimal_text(q.body -> 'tolerance'), 0)::text)
-           when 'short_text' then jsonb_build_object('accepted', q.body -> 'accepted')
+           when 'short_text' then jsonb_build_object(
+             'accepted', q.body -> 'accepted',
+             'folded', (
+               select jsonb_agg(distinct private.fold_text(a))
+                 from unnest(private.texts(q.body -> 'accepted')) a))
            when 'ordering' then jsonb_build_object('correct', (
              select jsonb_agg(private.item_id(q.id, '', t.text) order by t.n)
                from unnest(private.texts(q.body -> 'items')) with ordinality as t (text, n)))
@@ -289,9 +379,10 @@ revoke execute on function private.quiz_rows(jsonb) from public;
 create function private.is_closed_quiz(l public.lessons) returns boolean
 language sql immutable security invoker set search_path = ''
 return (l).max_attempts is not null or (l).time_limit_seconds is not null
-  or (l).question_pools <> '{}';
+  or (l).question_pools <> '{}'
+  or (l).quiz_available_from is not null or (l).quiz_available_until is not null;
 comment on function private.is_closed_quiz(public.lessons) is
-  'Timed, pooled or limited: questions show inside an attempt only.';
+  'Timed, pooled, limited or with a window: questions show inside an attempt only.';
 revoke execute on function private.is_closed_quiz(public.lessons) from public;
 
 create function private.question_json(
@@ -323,7 +414,7 @@ comment on function private.tg_lessons__quiz_data() is 'Derives quiz_data from t
 revoke execute on function private.tg_lessons__quiz_data() from public;
 
 create trigger _200_quiz_data before update of quiz_data, max_attempts, time_limit_seconds,
-  question_pools, shuffle_options on public.lessons
+  quiz_available_from, quiz_available_until, question_pools, shuffle_options on public.lessons
   for each row execute function private.tg_lessons__quiz_data();
 
 -- Writing a quiz ------------------------------------------------------------------------------------
@@ -334,6 +425,9 @@ as $$
 declare
   v_faults jsonb;
   v_changed boolean := false;
+  v_quiz jsonb;
+  v_pools jsonb := coalesce(nullif(p_quiz -> 'pools', 'null'), '{}');
+  v_shuffle boolean := coalesce((nullif(p_quiz -> 'shuffle_options', 'null'))::boolean, false);
 begin
   if p_quiz is null or p_quiz = 'null' then
     update private.questions set removed_at = private.clock()
@@ -345,10 +439,21 @@ begin
     if v_faults is not null then
       perform private.fail('invalid_quiz', 422, 'The quiz cannot be given or graded', v_faults::text);
     end if;
+    v_quiz := private.name_questions(p_lesson_id, p_quiz);
+    -- Attempts hold answers of the old kind.
+    select jsonb_agg(jsonb_build_object('question', q.id, 'reason',
+             'was of kind ' || q.kind || ' before: give it another id'))
+      into v_faults
+      from private.questions q
+      join private.quiz_questions(v_quiz) n on n.id = q.id
+     where q.lesson_id = p_lesson_id and q.kind <> n.kind;
+    if v_faults is not null then
+      perform private.fail('invalid_quiz', 422, 'The quiz cannot be given or graded', v_faults::text);
+    end if;
     insert into private.questions as q
       (lesson_id, id, position, kind, points, pool, body, key, explanation)
     select p_lesson_id, r.id, r.place, r.kind, r.points, r.pool, r.body, r.key, r.explanation
-      from private.quiz_rows(p_quiz) r
+      from private.quiz_rows(v_quiz) r
      order by r.id
         on conflict (lesson_id, id) do update
        set (position, kind, points, pool, body, key, explanation, removed_at)
@@ -360,15 +465,13 @@ begin
     v_changed := found;
     update private.questions q set removed_at = private.clock()
      where q.lesson_id = p_lesson_id and q.removed_at is null
-       and q.id not in (select r.id from private.quiz_rows(p_quiz) r);
+       and q.id not in (select n.id from private.quiz_questions(v_quiz) n);
     v_changed := v_changed or found;
   end if;
   update public.lessons l
-     set question_pools = coalesce(p_quiz -> 'pools', '{}'),
-         shuffle_options = coalesce((p_quiz ->> 'shuffle_options')::boolean, false)
+     set question_pools = v_pools, shuffle_options = v_shuffle
    where l.id = p_lesson_id
-     and (v_changed or (l.question_pools, l.shuffle_options) is distinct from
-       (coalesce(p_quiz -> 'pools', '{}'), coalesce((p_quiz ->> 'shuffle_options')::boolean, false)));
+     and (v_changed or (l.question_pools, l.shuffle_options) is distinct from (v_pools, v_shuffle));
   return v_changed or found;
 end
 $$;
