@@ -59,7 +59,7 @@ begin
            'get_course_summary', 'get_lesson_progress', 'get_module_progress', 'get_next_lesson',
            'import_course', 'import_lessons', 'import_modules', 'import_resources', 'is_admin',
            'is_json', 'jwt', 'known_timezone', 'lesson_access', 'lesson_answer', 'lesson_change',
-           'lesson_json', 'lessons_json', 'local_day', 'lock_courses', 'tg_users__lock',
+           'lesson_json', 'lessons_json', 'local_day', 'lock_courses', 'module_done', 'tg_users__lock',
            'locked_courses', 'make_event_partitions', 'module_json', 'move_lesson', 'move_module',
            'my_course_ids', 'my_enrollment', 'next_lesson', 'offered', 'open_lesson',
            'open_module', 'percent', 'progress_json', 'put_lesson_progress', 'recalculate',
@@ -69,7 +69,7 @@ begin
            'sees_course', 'set_lesson_archived', 'settle_lessons', 'share_course', 'start_lesson',
            'start_module', 'tg_catalog__edit', 'tg_catalog__lock', 'tg_enrollments__counts',
            'tg_enrollments__crossing', 'tg_enrollments__event', 'tg_lessons__module',
-           'tg_lessons__settle', 'tg_profiles__timezone', 'tg_touch_updated_at',
+           'tg_lessons__settle', 'tg_modules__settle', 'tg_profiles__timezone', 'tg_touch_updated_at',
            'tg_users__profile', 'uid', 'uncomplete_lesson', 'write_course')
            or taken.name like 'progress\_events\_%')
     ) as found;

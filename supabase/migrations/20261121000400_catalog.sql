@@ -70,7 +70,10 @@ create table public.modules (
   title text not null check (char_length(title) between 1 and 300),
   description text check (char_length(description) <= 20000),
   duration_minutes integer check (duration_minutes >= 0),
+  completion_rule text not null default 'all_lessons'
+    constraint completion_rule_is_valid check (completion_rule in ('all_lessons', 'quiz_passed')),
   total_lessons integer not null default 0 check (total_lessons >= 0),
+  total_quizzes integer not null default 0 check (total_quizzes >= 0),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   unique (course_id, slug),
@@ -80,7 +83,10 @@ create table public.modules (
 );
 comment on table public.modules is 'Parts of a course, in order of position (ties by id).';
 comment on column public.modules.slug is 'Stable key of the course importer; null for rows made by hand.';
+comment on column public.modules.completion_rule is
+  'all_lessons: every countable lesson; quiz_passed: its quizzes only (all lessons where it has none).';
 comment on column public.modules.total_lessons is 'Countable lessons; maintained.';
+comment on column public.modules.total_quizzes is 'Countable lessons with rule pass; maintained.';
 
 create table public.lessons (
   id uuid primary key default gen_random_uuid(),
@@ -108,6 +114,9 @@ create table public.lessons (
   archived_at timestamptz,
   is_countable boolean not null
     generated always as (is_required and not is_preview and archived_at is null) stored,
+  is_gate boolean not null
+    generated always as (
+      is_required and not is_preview and archived_at is null and completion_rule = 'pass') stored,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint view_rule_has_seconds check (
@@ -124,6 +133,8 @@ comment on column public.lessons.module_position is
   'Copy of modules.position, kept by the foreign key; puts a course''s lessons in order in one index.';
 comment on column public.lessons.is_countable is
   'Required, no preview, not archived: what percent counts. The one place that says so.';
+comment on column public.lessons.is_gate is
+  'Countable and done by passing: what a module with rule quiz_passed asks for.';
 comment on column public.lessons.completion_rule is
   'manual: the learner says so (proves nothing); view: min_view_seconds; watch: watch_percent; submit: an attempt; pass: pass_percent.';
 

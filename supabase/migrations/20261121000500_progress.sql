@@ -90,28 +90,52 @@ comment on column public.user_progress.completed_on is
   'The day, in the learner''s zone at the time, on which daily_activity counted the completion.';
 create index user_progress_lesson_idx on public.user_progress (lesson_id, course_id);
 
+-- One predicate for the status of a module, wherever it is written.
+create function private.module_done(
+  p_rule text, p_completed_lessons bigint, p_total_lessons bigint, p_completed_quizzes bigint,
+  p_total_quizzes bigint
+) returns boolean
+language sql immutable parallel safe security invoker set search_path = ''
+return case when p_rule = 'quiz_passed' and p_total_quizzes > 0
+  then p_completed_quizzes = p_total_quizzes
+  else p_total_lessons > 0 and p_completed_lessons = p_total_lessons end;
+comment on function private.module_done(text, bigint, bigint, bigint, bigint) is
+  'Whether these counts complete a module of this rule.';
+revoke execute on function private.module_done(text, bigint, bigint, bigint, bigint) from public;
+grant execute on function private.module_done(text, bigint, bigint, bigint, bigint)
+  to waymark_writer, service_role;
+
 create table public.module_progress (
   user_id uuid not null references auth.users (id) on delete cascade,
   module_id uuid not null,
   course_id bigint not null,
+  completion_rule text not null default 'all_lessons',
   completed_lessons integer not null default 0,
   total_lessons integer not null default 0,
+  completed_quizzes integer not null default 0,
+  total_quizzes integer not null default 0,
   status text not null generated always as (
-    case when total_lessons > 0 and completed_lessons = total_lessons
+    case when private.module_done(
+        completion_rule, completed_lessons, total_lessons, completed_quizzes, total_quizzes)
       then 'completed' else 'in_progress' end) stored,
   started_at timestamptz not null,
   completed_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint one_row_per_user_and_module primary key (user_id, module_id),
-  constraint completed_within_total check (completed_lessons between 0 and total_lessons),
+  constraint completed_within_total check (
+    completed_lessons between 0 and total_lessons
+    and completed_quizzes between 0 and total_quizzes),
   constraint completed_has_completed_at check (
-    total_lessons = 0 or completed_lessons < total_lessons or completed_at is not null),
+    completed_at is not null or not private.module_done(
+      completion_rule, completed_lessons, total_lessons, completed_quizzes, total_quizzes)),
   foreign key (module_id, course_id)
     references public.modules (id, course_id) on update cascade on delete cascade
 ) with (fillfactor = 85);
 comment on table public.module_progress is
   'One row per learner and module begun; no row means not started.';
+comment on column public.module_progress.completion_rule is
+  'Copy of modules.completion_rule, so that status follows from the row alone.';
 comment on column public.module_progress.completed_at is 'First time the module was complete; stays when lessons are added.';
 create index module_progress_module_idx on public.module_progress (module_id, course_id);
 

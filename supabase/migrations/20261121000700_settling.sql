@@ -134,12 +134,13 @@ create trigger _000_edit before insert or update or delete on public.lessons
 
 create trigger _000_lock before delete on public.courses
   for each statement execute function private.tg_catalog__lock();
-create trigger _000_lock before insert or delete or update of id, course_id, position
+create trigger _000_lock before insert or delete
+  or update of id, course_id, position, completion_rule
   on public.modules
   for each statement execute function private.tg_catalog__lock();
 create trigger _000_lock before insert or delete
   or update of id, module_id, course_id, module_position, position, is_preview, is_required, weight,
-     archived_at
+     completion_rule, archived_at
   on public.lessons
   for each statement execute function private.tg_catalog__lock();
 
@@ -171,21 +172,26 @@ create type private.lesson_change as (
   old_course_id bigint,
   old_module_id uuid,
   old_weight integer,
+  old_gate boolean,
   new_course_id bigint,
   new_module_id uuid,
-  new_weight integer
+  new_weight integer,
+  new_gate boolean
 );
 
 -- The same as two bookings: taken out where it counted, put in where it counts now.
 create function private.bookings(p_changes private.lesson_change[])
-returns table (lesson_id uuid, course_id bigint, module_id uuid, lessons integer, weight integer)
+returns table (
+  lesson_id uuid, course_id bigint, module_id uuid, lessons integer, weight integer, quizzes integer)
 language sql immutable security invoker set search_path = ''
 as $$
-  select ch.lesson_id, ch.old_course_id, ch.old_module_id, -1, -ch.old_weight
+  select ch.lesson_id, ch.old_course_id, ch.old_module_id, -1, -ch.old_weight,
+         -ch.old_gate::integer
     from unnest(p_changes) as ch
    where ch.old_weight is not null
   union all
-  select ch.lesson_id, ch.new_course_id, ch.new_module_id, 1, ch.new_weight
+  select ch.lesson_id, ch.new_course_id, ch.new_module_id, 1, ch.new_weight,
+         ch.new_gate::integer
     from unnest(p_changes) as ch
    where ch.new_weight is not null
 $$;
@@ -214,22 +220,23 @@ begin
    where c.id = touched.course_id;
 
   update public.modules m
-     set total_lessons = m.total_lessons + t.lessons
+     set total_lessons = m.total_lessons + t.lessons,
+         total_quizzes = m.total_quizzes + t.quizzes
     from (
-      select b.module_id, sum(b.lessons) as lessons
+      select b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
         from private.bookings(p_changes) b
        group by b.module_id
     ) as t
-   where m.id = t.module_id and t.lessons <> 0;
+   where m.id = t.module_id and (t.lessons <> 0 or t.quizzes <> 0);
 
-  -- Everyone who has begun one of these modules: its new total, and what they had done of it.
+  -- Everyone who has begun one of these modules: its new totals, and what they had done of it.
   with total as (
-    select b.module_id, sum(b.lessons) as lessons
+    select b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
       from private.bookings(p_changes) b
      group by b.module_id
   ),
   done as (
-    select p.user_id, b.module_id, sum(b.lessons) as lessons
+    select p.user_id, b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
       from private.bookings(p_changes) b
       join public.user_progress p on p.lesson_id = b.lesson_id and p.status = 'completed'
      group by p.user_id, b.module_id
@@ -238,16 +245,21 @@ begin
     update public.module_progress mp
        set total_lessons = x.total_lessons,
            completed_lessons = x.completed_lessons,
+           total_quizzes = x.total_quizzes,
+           completed_quizzes = x.completed_quizzes,
            completed_at = coalesce(mp.completed_at, case
-             when x.total_lessons > 0 and x.completed_lessons = x.total_lessons then v_now end)
+             when private.module_done(mp.completion_rule, x.completed_lessons, x.total_lessons,
+               x.completed_quizzes, x.total_quizzes) then v_now end)
       from (
         select was.user_id, was.module_id, was.status as old_status,
                was.total_lessons + t.lessons as total_lessons,
-               was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons
+               was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
+               was.total_quizzes + t.quizzes as total_quizzes,
+               was.completed_quizzes + coalesce(d.quizzes, 0) as completed_quizzes
           from total t
           join public.module_progress was on was.module_id = t.module_id
           left join done d on d.module_id = was.module_id and d.user_id = was.user_id
-         where t.lessons <> 0 or d.lessons <> 0
+         where t.lessons <> 0 or d.lessons <> 0 or t.quizzes <> 0 or d.quizzes <> 0
       ) as x
      where mp.user_id = x.user_id and mp.module_id = x.module_id
     returning mp.user_id, mp.course_id, mp.module_id, mp.status, x.old_status
@@ -261,21 +273,29 @@ begin
   -- A lesson that moved takes its learners along into modules they had not begun.
   with begun as (
     insert into public.module_progress
-      (user_id, module_id, course_id, started_at, completed_lessons, total_lessons, completed_at)
-    select p.user_id, ch.new_module_id, ch.new_course_id, min(p.started_at),
-           count(*) filter (where p.status = 'completed' and ch.new_weight is not null),
-           m.total_lessons,
-           case when count(*) filter (where p.status = 'completed' and ch.new_weight is not null)
-                     = m.total_lessons and m.total_lessons > 0 then v_now end
-      from unnest(p_changes) as ch
-      join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
-      join public.modules m on m.id = ch.new_module_id
-     where ch.old_module_id <> ch.new_module_id
-       and not exists (
-         select from public.module_progress mp
-          where mp.user_id = p.user_id and mp.module_id = ch.new_module_id)
-     group by p.user_id, ch.new_module_id, ch.new_course_id, m.total_lessons
-     order by p.user_id
+      (user_id, module_id, course_id, completion_rule, started_at, completed_lessons,
+       total_lessons, completed_quizzes, total_quizzes, completed_at)
+    select d.user_id, m.id, m.course_id, m.completion_rule, d.started_at, d.lessons,
+           m.total_lessons, d.quizzes, m.total_quizzes,
+           case when private.module_done(m.completion_rule, d.lessons, m.total_lessons, d.quizzes,
+             m.total_quizzes) then v_now end
+      from (
+        select p.user_id, ch.new_module_id as module_id, min(p.started_at) as started_at,
+               (count(*) filter (
+                 where p.status = 'completed' and ch.new_weight is not null))::integer as lessons,
+               (count(*) filter (
+                 where p.status = 'completed' and ch.new_weight is not null
+                   and ch.new_gate))::integer as quizzes
+          from unnest(p_changes) as ch
+          join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
+         where ch.old_module_id <> ch.new_module_id
+           and not exists (
+             select from public.module_progress mp
+              where mp.user_id = p.user_id and mp.module_id = ch.new_module_id)
+         group by p.user_id, ch.new_module_id
+      ) as d
+      join public.modules m on m.id = d.module_id
+     order by d.user_id
     returning user_id, course_id, module_id, status
   )
   insert into public.progress_events (occurred_at, user_id, course_id, module_id, kind, data)
@@ -351,15 +371,16 @@ declare
 begin
   if tg_op = 'INSERT' then
     select array_agg(row(
-             n.id, null, null, null, n.course_id, n.module_id,
-             case when n.is_countable then n.weight end)::private.lesson_change),
+             n.id, null, null, null, null, n.course_id, n.module_id,
+             case when n.is_countable then n.weight end, n.is_gate)::private.lesson_change),
            array_agg(distinct n.course_id)
       into v_changes, v_course_ids
       from new_rows n;
   elsif tg_op = 'DELETE' then
     select array_agg(row(
              o.id, o.course_id, o.module_id,
-             case when o.is_countable then o.weight end, null, null, null)::private.lesson_change),
+             case when o.is_countable then o.weight end, o.is_gate,
+             null, null, null, null)::private.lesson_change),
            array_agg(distinct o.course_id)
       into v_changes, v_course_ids
       from old_rows o;
@@ -380,8 +401,9 @@ begin
           select s.id, s.is_new,
                  lag(s.course_id) over w as old_course_id, lag(s.module_id) over w as old_module_id,
                  lag(case when s.is_countable then s.weight end) over w as old_weight,
+                 lag(s.is_gate) over w as old_gate,
                  s.course_id as new_course_id, s.module_id as new_module_id,
-                 case when s.is_countable then s.weight end as new_weight,
+                 case when s.is_countable then s.weight end as new_weight, s.is_gate as new_gate,
                  (lag(s.module_position) over w, lag(s.position) over w,
                   lag(s.archived_at is null) over w, lag(s.is_preview) over w)
                    is distinct from
@@ -393,13 +415,13 @@ begin
     ),
     moved as (
       select p.*,
-             (p.old_course_id, p.old_module_id, p.old_weight)
-               is distinct from (p.new_course_id, p.new_module_id, p.new_weight) as counts
+             (p.old_course_id, p.old_module_id, p.old_weight, p.old_gate) is distinct from
+             (p.new_course_id, p.new_module_id, p.new_weight, p.new_gate) as counts
         from pair p
     )
     select array_agg(row(
-             m.id, m.old_course_id, m.old_module_id, m.old_weight,
-             m.new_course_id, m.new_module_id, m.new_weight)::private.lesson_change)
+             m.id, m.old_course_id, m.old_module_id, m.old_weight, m.old_gate,
+             m.new_course_id, m.new_module_id, m.new_weight, m.new_gate)::private.lesson_change)
              filter (where m.counts),
            (select array_agg(distinct side.course_id)
               from moved x
@@ -437,6 +459,48 @@ create trigger _800_settle_update after update on public.lessons
 create trigger _800_settle_delete after delete on public.lessons
   referencing old table as old_rows
   for each statement execute function private.tg_lessons__settle();
+
+-- A module's rule: everyone who has begun it is judged by the new one; nobody is un-completed.
+create function private.tg_modules__settle() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+begin
+  if not exists (
+    select from new_rows n
+      join old_rows o on o.id = n.id and o.completion_rule <> n.completion_rule)
+  then
+    return null;
+  end if;
+  with changed as (
+    update public.module_progress mp
+       set completion_rule = n.completion_rule,
+           completed_at = coalesce(mp.completed_at, case
+             when private.module_done(n.completion_rule, mp.completed_lessons, mp.total_lessons,
+               mp.completed_quizzes, mp.total_quizzes) then v_now end)
+      from new_rows n
+      join old_rows o on o.id = n.id
+      join public.module_progress was on was.module_id = n.id
+     where n.completion_rule <> o.completion_rule
+       and mp.user_id = was.user_id and mp.module_id = was.module_id
+    returning mp.user_id, mp.course_id, mp.module_id, mp.status, was.status as old_status
+  )
+  insert into public.progress_events (occurred_at, user_id, course_id, module_id, kind, data)
+  select v_now, ch.user_id, ch.course_id, ch.module_id, 'module_completed', '{"by": "catalog"}'
+    from changed ch
+   where ch.status = 'completed' and ch.old_status <> 'completed'
+   order by ch.user_id;
+  return null;
+end
+$$;
+comment on function private.tg_modules__settle() is
+  'Settles learners of modules whose completion rule has changed.';
+revoke execute on function private.tg_modules__settle() from public;
+
+create trigger _800_settle_update after update on public.modules
+  referencing old table as old_rows new table as new_rows
+  for each statement execute function private.tg_modules__settle();
 
 -- An enrolment starts with the counts of the moment: learners can hold progress in lessons that
 -- moved into the course before they enrolled. Servers that sell a course insert here directly.

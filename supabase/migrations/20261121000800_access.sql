@@ -51,10 +51,10 @@ create policy "Members read the cohorts of their courses" on public.cohorts
 
 -- modules
 grant select on table public.modules to anon, authenticated, service_role, waymark_writer;
-grant insert (id, course_id, slug, position, title, description, duration_minutes)
+grant insert (id, course_id, slug, position, title, description, duration_minutes, completion_rule)
   on table public.modules to service_role;
 grant delete on table public.modules to service_role;
-grant update (course_id, slug, position, title, description, duration_minutes)
+grant update (course_id, slug, position, title, description, duration_minutes, completion_rule)
   on table public.modules to service_role;
 create policy "Anyone reads the modules of published courses" on public.modules
   for select to anon using (course_id in (select c.id from public.courses c));
@@ -153,10 +153,11 @@ create policy "Learners advance their own progress" on public.user_progress
 
 -- module_progress
 grant select on table public.module_progress to authenticated, service_role, waymark_writer;
-grant insert (user_id, module_id, course_id, completed_lessons, total_lessons, started_at,
-  completed_at)
+grant insert (user_id, module_id, course_id, completion_rule, completed_lessons, total_lessons,
+  completed_quizzes, total_quizzes, started_at, completed_at)
   on table public.module_progress to waymark_writer;
-grant update (completed_lessons, completed_at) on table public.module_progress to waymark_writer;
+grant update (completed_lessons, completed_quizzes, completed_at)
+  on table public.module_progress to waymark_writer;
 create policy "Learners read their own module progress" on public.module_progress
   for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
 create policy "Learners begin their own modules" on public.module_progress

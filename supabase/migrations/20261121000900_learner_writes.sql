@@ -93,7 +93,13 @@ begin
         return jsonb_build_object('rule', 'submit', 'needed', 1, 'have', 0);
       end if;
     when 'pass' then
-      if coalesce((p).best_score, -1) < (l).pass_percent then
+      -- An attempt keeps the pass mark it was started with, whatever the lesson's is by now.
+      if not exists (
+        select from public.user_assessment_attempts a
+          join public.enrollments e on e.user_id = a.user_id and e.course_id = (l).course_id
+         where a.user_id = (p).user_id and a.lesson_id = (p).lesson_id and a.cycle = e.cycle
+           and a.passed)
+      then
         return jsonb_build_object('rule', 'pass', 'needed', (l).pass_percent,
           'have', (p).best_score);
       end if;
@@ -281,8 +287,9 @@ create function private.begin_module(p_user_id uuid, l public.lessons, p_at time
 language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
-  insert into public.module_progress (user_id, module_id, course_id, total_lessons, started_at)
-  select p_user_id, m.id, m.course_id, m.total_lessons, p_at
+  insert into public.module_progress
+    (user_id, module_id, course_id, completion_rule, total_lessons, total_quizzes, started_at)
+  select p_user_id, m.id, m.course_id, m.completion_rule, m.total_lessons, m.total_quizzes, p_at
     from public.modules m
    where m.id = (l).module_id
       on conflict (user_id, module_id) do nothing;
@@ -343,11 +350,10 @@ begin
   insert into public.progress_events
     (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
   values (
-    p_at, ((v).enrollment).user_id, ((v).lesson).course_id,
-    case when p_kind <> 'course_completed' then ((v).lesson).module_id end,
-    case when p_kind in ('lesson_started', 'lesson_completed', 'lesson_uncompleted')
-      then ((v).lesson).id end,
-    ((v).enrollment).id, ((v).enrollment).cycle, p_kind, p_data);
+    p_at, (v.enrollment).user_id, (v.lesson).course_id,
+    case when p_kind <> 'course_completed' then (v.lesson).module_id end,
+    case when p_kind not in ('module_completed', 'course_completed') then (v.lesson).id end,
+    (v.enrollment).id, (v.enrollment).cycle, p_kind, p_data);
 end
 $$;
 comment on function private.record_event(text, private.lesson_access, timestamptz, jsonb) is
@@ -394,16 +400,25 @@ begin
 
   if l.is_countable then
     insert into public.module_progress as mp
-      (user_id, module_id, course_id, completed_lessons, total_lessons, started_at, completed_at)
-    select v_user_id, m.id, m.course_id, 1, m.total_lessons, p_at,
-           case when m.total_lessons = 1 then p_at end
+      (user_id, module_id, course_id, completion_rule, completed_lessons, total_lessons,
+       completed_quizzes, total_quizzes, started_at, completed_at)
+    select v_user_id, m.id, m.course_id, m.completion_rule, 1, m.total_lessons,
+           l.is_gate::integer, m.total_quizzes, p_at,
+           case when private.module_done(
+             m.completion_rule, 1, m.total_lessons, l.is_gate::integer, m.total_quizzes) then p_at end
       from public.modules m
      where m.id = l.module_id
         on conflict (user_id, module_id) do update
        set completed_lessons = mp.completed_lessons + 1,
+           completed_quizzes = mp.completed_quizzes + l.is_gate::integer,
            completed_at = coalesce(mp.completed_at, case
-             when mp.completed_lessons + 1 = mp.total_lessons then p_at end)
-    returning mp.completed_lessons = mp.total_lessons into v_module_finished;
+             when private.module_done(mp.completion_rule, mp.completed_lessons + 1,
+               mp.total_lessons, mp.completed_quizzes + l.is_gate::integer, mp.total_quizzes)
+             then p_at end)
+    -- A module that its quizzes have completed is not completed again by its other lessons.
+    returning mp.status = 'completed'
+      and (l.is_gate or mp.completion_rule = 'all_lessons' or mp.total_quizzes = 0)
+      into v_module_finished;
   else
     perform private.begin_module(v_user_id, l, p_at);
   end if;
@@ -598,7 +613,8 @@ begin
     returning p into v.progress;
     if (v.lesson).is_countable then
       update public.module_progress mp
-         set completed_lessons = mp.completed_lessons - 1
+         set completed_lessons = mp.completed_lessons - 1,
+             completed_quizzes = mp.completed_quizzes - (v.lesson).is_gate::integer
        where mp.user_id = v_before.user_id and mp.module_id = (v.lesson).module_id;
     end if;
     -- An older frontier would lie behind this lesson: forget it, the next completion looks again.

@@ -17,17 +17,22 @@ comment on function private.recount_enrollment(uuid, bigint) is 'An enrolment''s
 revoke execute on function private.recount_enrollment(uuid, bigint) from public;
 
 create function private.recount_modules(p_user_id uuid, p_course_id bigint)
-returns table (module_id uuid, completed_lessons integer, total_lessons integer, started_at timestamptz)
+returns table (
+  module_id uuid, completion_rule text, completed_lessons integer, total_lessons integer,
+  completed_quizzes integer, total_quizzes integer, started_at timestamptz)
 language sql stable security definer set search_path = ''
 as $$
-  select l.module_id,
+  select m.id, m.completion_rule,
          count(*) filter (where p.is_completed and l.is_countable)::integer,
          count(*) filter (where l.is_countable)::integer,
+         count(*) filter (where p.is_completed and l.is_gate)::integer,
+         count(*) filter (where l.is_gate)::integer,
          min(p.started_at)
     from public.lessons l
+    join public.modules m on m.id = l.module_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
    where l.course_id = p_course_id
-   group by l.module_id
+   group by m.id
 $$;
 comment on function private.recount_modules(uuid, bigint) is 'A learner''s module counters, by counting.';
 revoke execute on function private.recount_modules(uuid, bigint) from public;
@@ -71,25 +76,35 @@ begin
       from private.recount_modules(e.user_id, e.course_id) r
       left join public.module_progress mp on mp.user_id = e.user_id and mp.module_id = r.module_id
      where case when mp.user_id is null then r.started_at is not null
-                else (mp.completed_lessons, mp.total_lessons)
-                       is distinct from (r.completed_lessons, r.total_lessons) end;
+                else (mp.completion_rule, mp.completed_lessons, mp.total_lessons,
+                      mp.completed_quizzes, mp.total_quizzes)
+                       is distinct from
+                     (r.completion_rule, r.completed_lessons, r.total_lessons,
+                      r.completed_quizzes, r.total_quizzes) end;
   else
     insert into public.module_progress as mp
-      (user_id, module_id, course_id, completed_lessons, total_lessons, started_at, completed_at)
-    select e.user_id, r.module_id, e.course_id, r.completed_lessons, r.total_lessons,
-           coalesce(r.started_at, v_now),
-           case when r.total_lessons > 0 and r.completed_lessons = r.total_lessons then v_now end
+      (user_id, module_id, course_id, completion_rule, completed_lessons, total_lessons,
+       completed_quizzes, total_quizzes, started_at, completed_at)
+    select e.user_id, r.module_id, e.course_id, r.completion_rule, r.completed_lessons,
+           r.total_lessons, r.completed_quizzes, r.total_quizzes, coalesce(r.started_at, v_now),
+           case when private.module_done(r.completion_rule, r.completed_lessons, r.total_lessons,
+             r.completed_quizzes, r.total_quizzes) then v_now end
       from private.recount_modules(e.user_id, e.course_id) r
      where r.started_at is not null
         or exists (select from public.module_progress o
                     where o.user_id = e.user_id and o.module_id = r.module_id)
      order by r.module_id
         on conflict (user_id, module_id) do update
-       set completed_lessons = excluded.completed_lessons,
+       set completion_rule = excluded.completion_rule,
+           completed_lessons = excluded.completed_lessons,
            total_lessons = excluded.total_lessons,
+           completed_quizzes = excluded.completed_quizzes,
+           total_quizzes = excluded.total_quizzes,
            completed_at = coalesce(mp.completed_at, excluded.completed_at)
-     where (mp.completed_lessons, mp.total_lessons)
-       is distinct from (excluded.completed_lessons, excluded.total_lessons);
+     where (mp.completion_rule, mp.completed_lessons, mp.total_lessons, mp.completed_quizzes,
+            mp.total_quizzes)
+       is distinct from (excluded.completion_rule, excluded.completed_lessons,
+            excluded.total_lessons, excluded.completed_quizzes, excluded.total_quizzes);
     get diagnostics v_modules = row_count;
     if v_changed then
       update public.enrollments

@@ -1,0 +1,1003 @@
+-- Attempts at a lesson's quiz. The row is made at the start, with everything that governs it frozen;
+-- the server's clock ends it; grading happens here.
+--
+-- Locks: the enrolment's row first, as everywhere. It serialises everything about one learner in one
+-- course, so numbers have no gaps and a maximum cannot be overrun by a second tab.
+
+select private.require_free(array[
+  'public.start_attempt', 'public.get_attempts', 'public.save_answers', 'public.submit_attempt',
+  'public.submit_quiz', 'public.grade_attempt', 'public.regrade_lesson',
+  'public.get_lesson_attempts', 'public.import_attempt', 'public.expire_attempts']);
+
+create table public.user_assessment_attempts (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  lesson_id uuid not null,
+  course_id bigint not null,
+  cycle integer not null default 1,
+  number integer not null check (number >= 1),
+  status text not null default 'in_progress'
+    constraint status_is_valid check (status in ('in_progress', 'submitted', 'graded')),
+  is_imported boolean not null default false,
+  started_at timestamptz not null,
+  expires_at timestamptz,
+  submitted_at timestamptz,
+  graded_at timestamptz,
+  expired boolean not null default false,
+  -- Frozen at the start.
+  pass_percent integer not null,
+  max_attempts integer,
+  time_limit_seconds integer,
+  questions jsonb not null,
+  total_questions integer not null check (total_questions >= 0),
+  max_score numeric(12, 4) not null check (max_score >= 0),
+  answers jsonb not null default '{}',
+  client_key text check (char_length(client_key) between 1 and 200),
+  score numeric(12, 4),
+  percent numeric(5, 2),
+  passed boolean,
+  correct_count integer,
+  feedback text check (char_length(feedback) <= 20000),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint one_number_per_attempt unique (user_id, lesson_id, cycle, number),
+  constraint submitted_has_time check ((status = 'in_progress') = (submitted_at is null)),
+  constraint graded_has_score check (
+    (status = 'graded') = (graded_at is not null and score is not null and percent is not null
+      and passed is not null and correct_count is not null)),
+  constraint score_within_max check (score between 0 and max_score),
+  foreign key (lesson_id, course_id)
+    references public.lessons (id, course_id) on update cascade on delete restrict
+) with (fillfactor = 85);
+comment on table public.user_assessment_attempts is
+  'One row per attempt at a lesson''s quiz, with its rules and questions as they were at the start.';
+comment on column public.user_assessment_attempts.answers is
+  'Question id to {answer, seq}; a save with a lower seq than the stored one is ignored.';
+comment on column public.user_assessment_attempts.client_key is
+  'The submit''s idempotency key: submitting again with it answers the same.';
+-- The race-safe maximum of one open attempt.
+create unique index one_open_attempt_idx on public.user_assessment_attempts (user_id, lesson_id)
+  where status = 'in_progress';
+create unique index one_attempt_per_client_key_idx
+  on public.user_assessment_attempts (user_id, lesson_id, client_key) where client_key is not null;
+create index attempts_lesson_idx on public.user_assessment_attempts (lesson_id, course_id, id);
+create index attempts_expiry_idx on public.user_assessment_attempts (expires_at)
+  where status = 'in_progress' and expires_at is not null;
+create trigger _900_touch before update on public.user_assessment_attempts
+  for each row execute function private.tg_touch_updated_at();
+
+-- Results by question are apart, since the learner reads the attempt's own row: they open by policy.
+create table private.attempt_results (
+  attempt_id uuid primary key
+    references public.user_assessment_attempts (id) on delete cascade,
+  lesson_id uuid not null,
+  results jsonb not null,
+  manual jsonb not null default '{}',
+  graded_by uuid,
+  stats text not null default 'none'
+    constraint stats_is_valid check (stats in ('none', 'pending', 'counted')),
+  counted jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint only_pending_replaces check (counted is null or stats = 'pending')
+);
+comment on table private.attempt_results is
+  'Points by question of a submitted attempt; manual holds what staff gave, {question id: points}.';
+comment on column private.attempt_results.stats is
+  'none: not graded yet; pending: question_stats lacks it; counted: question_stats holds it.';
+comment on column private.attempt_results.counted is
+  'While pending after a regrade: the older results, which question_stats still holds.';
+create index attempt_results_pending_idx on private.attempt_results (lesson_id)
+  where stats = 'pending';
+alter table private.attempt_results enable row level security;
+revoke all on table private.attempt_results from public, anon, authenticated, service_role;
+grant select, insert (attempt_id, lesson_id, results, stats) on table private.attempt_results
+  to waymark_writer;
+create policy "The write path reads its caller's results" on private.attempt_results
+  for select to waymark_writer
+  using (attempt_id in (select a.id from public.user_assessment_attempts a));
+create policy "The write path adds its caller's results" on private.attempt_results
+  for insert to waymark_writer
+  with check (attempt_id in (select a.id from public.user_assessment_attempts a));
+create trigger _900_touch before update on private.attempt_results
+  for each row execute function private.tg_touch_updated_at();
+
+-- Statistics by question. A submit touches none of these rows: it leaves its results pending, and
+-- private.fold_statistics() adds them up later, so that learners who submit at once never wait for one
+-- another. Readers add what is still pending (private.question_statistics).
+create table private.question_stats (
+  lesson_id uuid not null references public.lessons (id) on delete cascade,
+  question_id text not null,
+  asked bigint not null default 0,
+  answered bigint not null default 0,
+  correct bigint not null default 0,
+  points numeric not null default 0,
+  choices jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (lesson_id, question_id)
+);
+comment on table private.question_stats is
+  'How often a question was asked, answered and right, and which options were chosen; see stats.';
+alter table private.question_stats enable row level security;
+revoke all on table private.question_stats from public, anon, authenticated, service_role;
+create policy "Nobody reads statistics directly" on private.question_stats
+  for select to authenticated using (false);
+create trigger _900_touch before update on private.question_stats
+  for each row execute function private.tg_touch_updated_at();
+
+alter table public.user_assessment_attempts enable row level security;
+revoke all on table public.user_assessment_attempts from public, anon, authenticated, service_role;
+grant select on table public.user_assessment_attempts
+  to authenticated, service_role, waymark_writer;
+grant insert (user_id, lesson_id, course_id, cycle, number, started_at, expires_at, pass_percent,
+    max_attempts, time_limit_seconds, questions, total_questions, max_score),
+  update (status, submitted_at, graded_at, expired, answers, client_key, score, percent, passed,
+    correct_count)
+  on table public.user_assessment_attempts to waymark_writer;
+create policy "Learners read their own attempts" on public.user_assessment_attempts
+  for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
+create policy "Learners start their own attempts" on public.user_assessment_attempts
+  for insert to authenticated, waymark_writer with check ((select auth.uid()) = user_id);
+create policy "Learners advance their own attempts" on public.user_assessment_attempts
+  for update to authenticated, waymark_writer
+  using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+
+alter table public.progress_events drop constraint kind_is_valid;
+alter table public.progress_events add constraint kind_is_valid check (kind in (
+  'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted', 'module_completed',
+  'course_completed', 'attempt_started', 'attempt_submitted', 'attempt_graded'));
+
+-- What the write path may now set beside completion.
+grant update (attempts, best_score) on table public.user_progress to waymark_writer;
+grant insert (attempts), update (attempts) on table public.daily_activity to waymark_writer;
+
+grant execute on function private.elements(jsonb), private.is_json(jsonb, text),
+  private.decimal_text(jsonb) to waymark_writer;
+
+-- Answers -------------------------------------------------------------------------------------------
+
+-- Late network packets of an answer given in time still count; no client can use these seconds alone.
+create function private.grace() returns interval
+language sql immutable parallel safe security invoker set search_path = ''
+return interval '5 seconds';
+comment on function private.grace() is 'How long after its end an attempt still takes answers.';
+
+create function private.is_over(a public.user_assessment_attempts, p_at timestamptz) returns boolean
+language sql immutable parallel safe security invoker set search_path = ''
+return (a).expires_at is not null and p_at > (a).expires_at + private.grace();
+comment on function private.is_over(public.user_assessment_attempts, timestamptz) is
+  'Whether the time of an attempt is up, grace included.';
+
+create function private.results_open(a public.user_assessment_attempts, l public.lessons)
+returns boolean
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if a.status = 'in_progress' then
+    return false;
+  end if;
+  case l.reveal_policy
+    when 'after_submit' then
+      return true;
+    when 'after_pass' then
+      return exists (
+        select from public.user_assessment_attempts x
+         where x.user_id = a.user_id and x.lesson_id = a.lesson_id and x.cycle = a.cycle
+           and x.passed);
+    when 'after_last_attempt' then
+      return l.max_attempts is not null and l.max_attempts <= (
+        select count(*) from public.user_assessment_attempts x
+         where x.user_id = a.user_id and x.lesson_id = a.lesson_id and x.cycle = a.cycle
+           and x.status <> 'in_progress');
+    else
+      return false;
+  end case;
+end
+$$;
+comment on function private.results_open(public.user_assessment_attempts, public.lessons) is
+  'The reveal policy: may the learner see results, keys and explanations of this attempt?';
+
+create function private.attempt_json(a public.user_assessment_attempts, l public.lessons)
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_results json;
+begin
+  if private.results_open(a, l) then
+    v_results := private.revealed_keys(a.lesson_id,
+      (select r.results from private.attempt_results r where r.attempt_id = a.id));
+  end if;
+  return json_build_object(
+    'id', a.id,
+    'lesson_id', a.lesson_id,
+    'course_id', a.course_id,
+    'number', a.number,
+    'cycle', a.cycle,
+    'status', a.status,
+    'started_at', a.started_at,
+    'expires_at', a.expires_at,
+    'server_time', private.clock(),
+    'submitted_at', a.submitted_at,
+    'graded_at', a.graded_at,
+    'expired', a.expired,
+    'pass_percent', a.pass_percent,
+    'max_attempts', a.max_attempts,
+    'time_limit_seconds', a.time_limit_seconds,
+    'total_questions', a.total_questions,
+    'score', a.score,
+    'max_score', a.max_score,
+    'percent', a.percent,
+    'passed', a.passed,
+    'correct_count', a.correct_count,
+    'feedback', a.feedback,
+    'questions', a.questions,
+    'answers', a.answers,
+    'results', v_results);
+end
+$$;
+comment on function private.attempt_json(public.user_assessment_attempts, public.lessons) is
+  'An attempt as its learner sees it; results only when the reveal policy has opened them.';
+
+create function private.is_seq(p_value jsonb) returns boolean
+language sql immutable parallel safe security invoker set search_path = ''
+return case when jsonb_typeof(p_value) = 'number'
+  then p_value::numeric % 1 = 0 and p_value::numeric between 0 and 9007199254740991
+  else false end;
+comment on function private.is_seq(jsonb) is
+  'A client''s sequence number: an integer that every JSON reader holds exactly.';
+
+-- [{question_id, answer, seq?}] merged into what is stored: per question the highest seq wins. Without
+-- seq an answer is the newest.
+create function private.merge_answers(a public.user_assessment_attempts, p_answers jsonb)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_fault text;
+begin
+  if p_answers is null or p_answers = 'null' then
+    return a.answers;
+  end if;
+  if jsonb_typeof(p_answers) <> 'array' then
+    perform private.fail('invalid_answer', 422, 'answers must be a list');
+  elsif pg_column_size(p_answers) > 1048576 then
+    perform private.fail('body_too_large', 413, 'The answers are over 1 MiB');
+  end if;
+  select string_agg(distinct f.fault, '; ')
+    into v_fault
+    from (
+      select case
+        when jsonb_typeof(e.body) <> 'object' then 'an entry is no object'
+        when e.body - array['question_id', 'answer', 'seq'] <> '{}' then 'an entry has unknown fields'
+        when jsonb_typeof(e.body -> 'question_id') is distinct from 'string' then
+          'an entry has no question_id'
+        when not e.body ? 'answer' then 'an entry has no answer'
+        when e.body ? 'seq' and private.is_seq(e.body -> 'seq') is not true then
+          'seq must be an integer from 0 to 9007199254740991'
+        when q.body is null then 'unknown question ' || left(e.body ->> 'question_id', 64)
+        else (e.body ->> 'question_id') || ' ' || private.answer_fault(q.body, e.body -> 'answer')
+      end as fault
+        from jsonb_array_elements(p_answers) as e (body)
+        left join jsonb_array_elements(a.questions) as q (body)
+          on q.body ->> 'id' = e.body ->> 'question_id'
+    ) as f;
+  if v_fault is not null then
+    perform private.fail('invalid_answer', 422, 'An answer does not fit its question',
+      left(v_fault, 2000));
+  end if;
+  -- Of several for one question the newest; it counts when it is newer than what is stored.
+  return a.answers || coalesce((
+    select jsonb_object_agg(n.id, jsonb_build_object('answer', n.answer, 'seq', n.seq))
+      from (
+        select distinct on (g.id) g.id, g.answer, g.seq, g.stored
+          from (
+            select e.place, e.body ->> 'question_id' as id, e.body -> 'answer' as answer,
+                   (x.value ->> 'seq')::bigint as stored,
+                   coalesce((e.body ->> 'seq')::bigint,
+                     coalesce((x.value ->> 'seq')::bigint, 0) + 1) as seq
+              from jsonb_array_elements(p_answers) with ordinality as e (body, place)
+              left join jsonb_each(a.answers) x on x.key = e.body ->> 'question_id'
+          ) as g
+         order by g.id, g.seq desc, g.place desc
+      ) as n
+     where n.seq > coalesce(n.stored, -1)), '{}');
+end
+$$;
+comment on function private.merge_answers(public.user_assessment_attempts, jsonb) is
+  'Stored answers with newer ones merged in; refuses what does not fit the questions.';
+
+-- Statistics ----------------------------------------------------------------------------------------
+
+create function private.add_counts(p_some jsonb, p_more jsonb) returns jsonb
+language sql immutable security invoker set search_path = ''
+as $$
+  select coalesce(jsonb_object_agg(t.key, t.n) filter (where t.n <> 0), '{}')
+    from (
+      select x.key, sum(x.value::bigint) as n
+        from (
+          select * from jsonb_each_text(p_some) union all select * from jsonb_each_text(p_more)
+        ) as x
+       group by x.key
+    ) as t
+$$;
+comment on function private.add_counts(jsonb, jsonb) is 'Sums two objects of counts by key.';
+revoke execute on function private.add_counts(jsonb, jsonb) from public;
+
+-- What pending attempts add to the statistics, less what regraded ones had added before.
+create function private.pending_counts(p_lesson_id uuid, p_attempt_ids uuid[])
+returns table (
+  lesson_id uuid, question_id text, asked bigint, answered bigint, correct bigint, points numeric,
+  choices jsonb)
+language sql stable security definer set search_path = ''
+as $$
+  with waiting as (
+    select r.*, a.answers, a.questions
+      from private.attempt_results r
+      join public.user_assessment_attempts a on a.id = r.attempt_id
+     where r.stats = 'pending'
+       and (p_lesson_id is null or r.lesson_id = p_lesson_id)
+       and (p_attempt_ids is null or r.attempt_id = any (p_attempt_ids))
+  ),
+  entry as (
+    select w.lesson_id, n.sign, g.body ->> 'question_id' as question_id, g.body,
+           x.value -> 'answer' as answer, q.body ->> 'kind' as kind
+      from waiting w
+     cross join lateral (values (1, w.results), (-1, w.counted)) as n (sign, results)
+     cross join lateral private.elements(n.results) as g
+      left join lateral private.elements(w.questions) as q
+        on q.body ->> 'id' = g.body ->> 'question_id'
+      left join lateral jsonb_each(w.answers) as x on x.key = g.body ->> 'question_id'
+  ),
+  chosen as (
+    select c.lesson_id, c.question_id, jsonb_object_agg(c.choice, c.n) as choices
+      from (
+        select e.lesson_id, e.question_id, o.choice, sum(e.sign) as n
+          from entry e
+         cross join lateral (
+           select t from unnest(private.texts(e.answer)) t where e.kind = 'multiple_choice'
+           union all
+           select e.answer #>> '{}' where e.kind in ('single_choice', 'true_false')
+         ) as o (choice)
+         where o.choice is not null
+         group by e.lesson_id, e.question_id, o.choice
+      ) as c
+     group by c.lesson_id, c.question_id
+  )
+  select t.lesson_id, t.question_id, t.asked, t.answered, t.correct, t.points,
+         coalesce(c.choices, '{}')
+    from (
+      select e.lesson_id, e.question_id, sum(e.sign) as asked,
+             sum(e.sign) filter (where e.answer <> 'null') as answered,
+             sum(e.sign) filter (where (e.body ->> 'correct')::boolean) as correct,
+             sum(e.sign * (e.body ->> 'points')::numeric) as points
+        from entry e
+       group by e.lesson_id, e.question_id
+    ) as t
+    left join chosen c on c.lesson_id = t.lesson_id and c.question_id = t.question_id
+$$;
+comment on function private.pending_counts(uuid, uuid[]) is
+  'Counts by question of attempts whose results are not in question_stats yet.';
+revoke execute on function private.pending_counts(uuid, uuid[]) from public;
+
+create function private.question_statistics(p_lesson_id uuid)
+returns table (
+  question_id text, asked bigint, answered bigint, correct bigint, points numeric, choices jsonb)
+language sql stable security definer set search_path = ''
+as $$
+  select coalesce(s.question_id, p.question_id),
+         coalesce(s.asked, 0) + coalesce(p.asked, 0),
+         coalesce(s.answered, 0) + coalesce(p.answered, 0),
+         coalesce(s.correct, 0) + coalesce(p.correct, 0),
+         coalesce(s.points, 0) + coalesce(p.points, 0),
+         private.add_counts(coalesce(s.choices, '{}'), coalesce(p.choices, '{}'))
+    from (select * from private.question_stats x where x.lesson_id = p_lesson_id) as s
+    full join private.pending_counts(p_lesson_id, null) as p on p.question_id = s.question_id
+$$;
+comment on function private.question_statistics(uuid) is
+  'The statistics of a lesson''s questions, as of every graded attempt.';
+revoke execute on function private.question_statistics(uuid) from public;
+
+create function private.fold_statistics(p_limit integer) returns integer
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_ids uuid[];
+begin
+  -- One at a time; attempts that somebody is grading now are left for the next.
+  if not pg_try_advisory_xact_lock(hashtextextended('waymark:statistics', 0)) then
+    return 0;
+  end if;
+  select array_agg(r.attempt_id) into v_ids
+    from (
+      select x.attempt_id from private.attempt_results x
+       where x.stats = 'pending'
+       limit least(greatest(coalesce(p_limit, 1000), 1), 10000)
+         for update skip locked
+    ) as r;
+  if v_ids is null then
+    return 0;
+  end if;
+  insert into private.question_stats as s
+    (lesson_id, question_id, asked, answered, correct, points, choices)
+  select p.lesson_id, p.question_id, p.asked, coalesce(p.answered, 0), coalesce(p.correct, 0),
+         coalesce(p.points, 0), p.choices
+    from private.pending_counts(null, v_ids) p
+      on conflict (lesson_id, question_id) do update
+     set asked = s.asked + excluded.asked,
+         answered = s.answered + excluded.answered,
+         correct = s.correct + excluded.correct,
+         points = s.points + excluded.points,
+         choices = private.add_counts(s.choices, excluded.choices);
+  update private.attempt_results r
+     set stats = 'counted', counted = null
+   where r.attempt_id = any (v_ids);
+  return cardinality(v_ids);
+end
+$$;
+comment on function private.fold_statistics(integer) is
+  'Adds pending results to the statistics of their questions; returns of how many attempts.';
+revoke execute on function private.fold_statistics(integer) from public;
+
+-- Grading an attempt --------------------------------------------------------------------------------
+
+-- Ends an attempt: grades what is stored, and lets everything follow that a grade decides. The caller
+-- holds the learner's user_progress row.
+create function private.all_graded(p_results jsonb) returns boolean
+language sql immutable parallel safe security invoker set search_path = ''
+return not jsonb_path_exists(p_results, '$[*] ? (@.points == null)');
+comment on function private.all_graded(jsonb) is 'Whether no question waits for a person.';
+
+create function private.finish_attempt(
+  v private.lesson_access, a public.user_assessment_attempts, p_at timestamptz, p_expired boolean,
+  p_client_key text
+) returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_results jsonb := coalesce(private.grade(a.lesson_id, a.questions, a.answers, '{}'), '[]');
+begin
+  insert into private.attempt_results (attempt_id, lesson_id, results, stats)
+  values (a.id, a.lesson_id, v_results,
+    case when private.all_graded(v_results) then 'pending' else 'none' end);
+  update public.user_assessment_attempts x
+     set status = 'submitted',
+         submitted_at = case when p_expired then least(p_at, x.expires_at) else p_at end,
+         expired = p_expired,
+         answers = a.answers,
+         client_key = p_client_key
+   where x.id = a.id
+  returning x.* into a;
+  update public.user_progress p
+     set attempts = p.attempts + 1
+   where p.user_id = a.user_id and p.lesson_id = a.lesson_id
+  returning p into v.progress;
+  insert into public.daily_activity as d (user_id, day, attempts, first_at, last_at)
+  values (a.user_id, private.local_day(a.user_id, a.submitted_at), 1, a.submitted_at, a.submitted_at)
+      on conflict (user_id, day) do update
+     set attempts = d.attempts + 1,
+         first_at = least(d.first_at, excluded.first_at),
+         last_at = greatest(d.last_at, excluded.last_at);
+  perform private.record_event('attempt_submitted', v, p_at, jsonb_build_object(
+    'attempt_id', a.id, 'number', a.number, 'expired', a.expired));
+  return private.settle_attempt(v, a, v_results, p_at);
+end
+$$;
+comment on function private.finish_attempt(
+  private.lesson_access, public.user_assessment_attempts, timestamptz, boolean, text) is
+  'Submits an attempt: grades it, counts it, and completes the lesson when its rule is now fulfilled.';
+
+-- With all points known the attempt is graded, and best score and completion follow.
+create function private.settle_attempt(
+  v private.lesson_access, a public.user_assessment_attempts, p_results jsonb, p_at timestamptz
+) returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_score numeric := private.total_points(p_results);
+begin
+  if private.all_graded(p_results) then
+    update public.user_assessment_attempts x
+       set status = 'graded',
+           graded_at = p_at,
+           score = v_score,
+           percent = private.score_percent(v_score, x.max_score, x.pass_percent),
+           passed = private.has_passed(v_score, x.max_score, x.pass_percent),
+           correct_count = (
+             select count(*) from jsonb_array_elements(p_results) r where r -> 'correct' = 'true')
+     where x.id = a.id
+    returning x.* into a;
+    update public.user_progress p
+       set best_score = greatest(p.best_score, a.percent)
+     where p.user_id = a.user_id and p.lesson_id = a.lesson_id
+    returning p into v.progress;
+    perform private.record_event('attempt_graded', v, p_at, jsonb_build_object(
+      'attempt_id', a.id, 'number', a.number, 'percent', a.percent, 'passed', a.passed));
+  end if;
+  -- Staff may grade late what was handed in while the enrolment ran; a withdrawn one earns nothing.
+  if (v.progress).status <> 'completed' and (v.lesson).completion_rule in ('submit', 'pass')
+     and (v.enrollment).status = 'active'
+     and ((v.enrollment).expires_at is null or (v.enrollment).expires_at > a.submitted_at)
+     and private.rule_missing(v.lesson, v.progress) is null
+  then
+    v := private.record_completion(v, p_at);
+  else
+    v.changed := false;
+    v.next_lesson_id := private.next_lesson(v);
+  end if;
+  return v;
+end
+$$;
+comment on function private.settle_attempt(
+  private.lesson_access, public.user_assessment_attempts, jsonb, timestamptz) is
+  'Writes the grade of a submitted attempt once every question has its points.';
+
+-- Commands ------------------------------------------------------------------------------------------
+
+-- Opens the lesson; an open attempt whose time is up is ended now, and v.changed says so.
+create function private.open_quiz(p_user_id uuid, p_lesson_id uuid, p_at timestamptz)
+returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v private.lesson_access := private.open_lesson(p_user_id, p_lesson_id);
+  a public.user_assessment_attempts;
+begin
+  v := private.record_start(v, p_at);
+  select * into a from public.user_assessment_attempts x
+   where x.user_id = p_user_id and x.lesson_id = p_lesson_id and x.status = 'in_progress';
+  if a.id is not null and private.is_over(a, p_at) then
+    v := private.finish_attempt(v, a, p_at, true, null);
+    v.changed := true;
+  else
+    v.changed := false;
+  end if;
+  return v;
+end
+$$;
+comment on function private.open_quiz(uuid, uuid, timestamptz) is
+  'As open_lesson(), with the lesson begun and an expired attempt graded (changed tells).';
+
+create function private.open_attempt(p_user_id uuid, p_lesson_id uuid)
+returns public.user_assessment_attempts
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  a public.user_assessment_attempts;
+begin
+  select * into a from public.user_assessment_attempts x
+   where x.user_id = p_user_id and x.lesson_id = p_lesson_id and x.status = 'in_progress';
+  return a;
+end
+$$;
+comment on function private.open_attempt(uuid, uuid) is 'The open attempt of a lesson, or null.';
+
+-- Why no new attempt may start: {code, status, message, details, headers}; null when one may.
+create function private.attempt_refusal(
+  v private.lesson_access, p_questions jsonb, p_at timestamptz
+) returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  l public.lessons := v.lesson;
+  v_used integer;
+  v_again timestamptz;
+begin
+  if p_questions is null then
+    return jsonb_build_object('code', 'no_quiz', 'status', 422,
+      'message', 'This lesson has no quiz');
+  elsif p_at < l.quiz_available_from then
+    return jsonb_build_object('code', 'quiz_not_open', 'status', 409,
+      'message', 'This quiz is not open yet',
+      'details', jsonb_build_object('available_from', l.quiz_available_from)::text);
+  elsif p_at >= l.quiz_available_until then
+    return jsonb_build_object('code', 'quiz_closed', 'status', 409,
+      'message', 'This quiz is closed',
+      'details', jsonb_build_object('available_until', l.quiz_available_until)::text);
+  end if;
+  select coalesce(max(x.number), 0),
+         max(x.submitted_at) + make_interval(secs => l.attempt_cooldown_seconds)
+    into v_used, v_again
+    from public.user_assessment_attempts x
+   where x.user_id = (v.enrollment).user_id and x.lesson_id = l.id
+     and x.cycle = (v.enrollment).cycle;
+  if v_used >= l.max_attempts then
+    return jsonb_build_object('code', 'attempts_exhausted', 'status', 409,
+      'message', 'No attempts are left',
+      'details', jsonb_build_object('max_attempts', l.max_attempts)::text);
+  elsif v_again > p_at then
+    return jsonb_build_object('code', 'attempt_cooldown', 'status', 409,
+      'message', 'The next attempt is not open yet',
+      'details', jsonb_build_object('available_from', v_again)::text,
+      'headers', jsonb_build_object(
+        'Retry-After', ceil(extract(epoch from v_again - p_at))::text));
+  end if;
+  return null;
+end
+$$;
+comment on function private.attempt_refusal(private.lesson_access, jsonb, timestamptz) is
+  'What keeps a learner from a new attempt: no quiz, window, maximum or cool-down.';
+
+-- Refuses. A raise rolls back, so where this very call has graded an expired attempt (p_keep) the
+-- refusal is an answer instead, with its status set.
+create function private.refuse(p_refusal jsonb, p_keep boolean) returns json
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  if not p_keep then
+    perform private.fail(p_refusal ->> 'code', (p_refusal ->> 'status')::integer,
+      p_refusal ->> 'message', p_refusal ->> 'details',
+      p_headers => coalesce(p_refusal -> 'headers', '{}'));
+  end if;
+  perform set_config('response.status', p_refusal ->> 'status', true);
+  perform set_config('response.headers', coalesce((
+    select jsonb_agg(jsonb_build_object(h.key, h.value))
+      from jsonb_each(p_refusal -> 'headers') as h), '[]')::text, true);
+  return json_build_object('code', p_refusal -> 'code', 'message', p_refusal -> 'message',
+    'details', p_refusal -> 'details', 'hint', null);
+end
+$$;
+comment on function private.refuse(jsonb, boolean) is
+  'Refuses by a raise, or, where something must stay, by an answer with the refusal''s status.';
+
+create function private.begin_attempt(
+  v private.lesson_access, p_questions jsonb, p_at timestamptz
+) returns public.user_assessment_attempts
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  l public.lessons := v.lesson;
+  a public.user_assessment_attempts;
+begin
+  insert into public.user_assessment_attempts as x
+    (user_id, lesson_id, course_id, cycle, number, started_at, expires_at, pass_percent,
+     max_attempts, time_limit_seconds, questions, total_questions, max_score)
+  select (v.enrollment).user_id, l.id, l.course_id, (v.enrollment).cycle,
+         coalesce(max(o.number), 0) + 1, p_at,
+         least(p_at + make_interval(secs => l.time_limit_seconds), l.quiz_available_until),
+         l.pass_percent, l.max_attempts, l.time_limit_seconds, p_questions,
+         jsonb_array_length(p_questions),
+         (select sum((q ->> 'points')::numeric) from jsonb_array_elements(p_questions) q)
+    from public.user_assessment_attempts o
+   where o.user_id = (v.enrollment).user_id and o.lesson_id = l.id
+     and o.cycle = (v.enrollment).cycle
+  returning x.* into a;
+  perform private.record_event('attempt_started', v, p_at,
+    jsonb_build_object('attempt_id', a.id, 'number', a.number));
+  return a;
+end
+$$;
+comment on function private.begin_attempt(private.lesson_access, jsonb, timestamptz) is
+  'A new attempt with everything that governs it frozen.';
+
+create function private.start_attempt(p_lesson_id uuid) returns json
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+  v_user_id uuid := private.require_user();
+  v private.lesson_access := private.open_quiz(v_user_id, p_lesson_id, v_now);
+  a public.user_assessment_attempts := private.open_attempt(v_user_id, p_lesson_id);
+  v_questions jsonb;
+  v_refusal jsonb;
+  v_answer jsonb;
+begin
+  if a.id is null then
+    v_questions := private.draw_questions(v.lesson);
+    v_refusal := private.attempt_refusal(v, v_questions, v_now);
+    if v_refusal is not null then
+      return private.refuse(v_refusal, v.changed);
+    end if;
+    a := private.begin_attempt(v, v_questions, v_now);
+  end if;
+  v_answer := private.lesson_answer(v);
+  return json_build_object('attempt', private.attempt_json(a, v.lesson),
+    'progress', v_answer -> 'progress', 'enrollment', v_answer -> 'enrollment');
+end
+$$;
+comment on function private.start_attempt(uuid) is 'Starts an attempt; while one is open, that one.';
+
+create function private.get_attempts(p_lesson_id uuid) returns json
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  l public.lessons;
+  v_attempts json;
+  v_reported numeric;
+begin
+  select * into l from public.lessons where id = p_lesson_id;
+  if l.id is null or not private.sees_course(v_user_id, l.course_id) then
+    perform private.fail('lesson_not_found', 404, 'Lesson not found');
+  end if;
+  select coalesce(json_agg(private.attempt_json(a, l) order by a.cycle, a.number), '[]')
+    into v_attempts
+    from (
+      select * from public.user_assessment_attempts x
+       where x.user_id = v_user_id and x.lesson_id = p_lesson_id
+       order by x.cycle desc, x.number desc
+       limit 200
+    ) as a;
+  select case l.score_policy
+           when 'best' then max(a.percent)
+           when 'average' then round(avg(a.percent), 2)
+           when 'first' then (array_agg(a.percent order by a.number))[1]
+           when 'last' then (array_agg(a.percent order by a.number desc))[1]
+         end
+    into v_reported
+    from public.user_assessment_attempts a
+   where a.user_id = v_user_id and a.lesson_id = p_lesson_id and a.status = 'graded'
+     and a.cycle = (
+       select max(x.cycle) from public.user_assessment_attempts x
+        where x.user_id = v_user_id and x.lesson_id = p_lesson_id);
+  return json_build_object('lesson_id', p_lesson_id, 'score_policy', l.score_policy,
+    'reported_percent', v_reported, 'attempts', v_attempts);
+end
+$$;
+comment on function private.get_attempts(uuid) is
+  'The caller''s attempts at a lesson, the last 200, and the percent that its score policy reports of this cycle.';
+
+-- Finds the caller's attempt and opens its quiz; other people's are not found.
+create function private.my_attempt(p_user_id uuid, p_attempt_id uuid)
+returns public.user_assessment_attempts
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  a public.user_assessment_attempts;
+begin
+  select * into a from public.user_assessment_attempts x
+   where x.id = p_attempt_id and x.user_id = p_user_id;
+  if not found then
+    perform private.fail('attempt_not_found', 404, 'Attempt not found');
+  end if;
+  return a;
+end
+$$;
+comment on function private.my_attempt(uuid, uuid) is 'The caller''s own attempt, or 404.';
+
+-- Said without a raise: what opening the quiz may just have graded must stay.
+create function private.attempt_closed(a public.user_assessment_attempts) returns json
+language sql volatile security invoker set search_path = ''
+return private.refuse(jsonb_build_object(
+  'code', 'attempt_closed', 'status', 409, 'message', 'This attempt has ended',
+  'details', jsonb_build_object('attempt_id', (a).id, 'status', (a).status,
+    'expired', (a).expired, 'percent', (a).percent, 'passed', (a).passed)::text), true);
+comment on function private.attempt_closed(public.user_assessment_attempts) is
+  'The 409 for answers to an attempt that has ended, without rolling back its grading.';
+
+-- The submit's key, when it is one; used up by another attempt it would answer for that one.
+create function private.check_client_key(
+  p_user_id uuid, p_lesson_id uuid, p_attempt_id uuid, p_client_key text
+) returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if char_length(p_client_key) not between 1 and 200 then
+    perform private.fail('invalid_value', 422, 'client_key must have 1 to 200 characters');
+  elsif exists (
+    select from public.user_assessment_attempts x
+     where x.user_id = p_user_id and x.lesson_id = p_lesson_id and x.client_key = p_client_key
+       and x.id <> p_attempt_id)
+  then
+    perform private.fail('conflict', 409, 'This client_key submitted another attempt');
+  end if;
+end
+$$;
+comment on function private.check_client_key(uuid, uuid, uuid, text) is
+  'Refuses a client key of the wrong length, or of another attempt.';
+
+create function private.save_answers(p_attempt_id uuid, p_answers jsonb) returns json
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  v_now timestamptz := private.clock();
+  a public.user_assessment_attempts := private.my_attempt(v_user_id, p_attempt_id);
+  v private.lesson_access := private.open_quiz(v_user_id, a.lesson_id, v_now);
+  v_answers jsonb;
+begin
+  a := private.my_attempt(v_user_id, p_attempt_id);
+  if a.status <> 'in_progress' then
+    return private.attempt_closed(a);
+  end if;
+  v_answers := private.merge_answers(a, p_answers);
+  update public.user_assessment_attempts x
+     set answers = v_answers
+   where x.id = a.id and x.answers <> v_answers
+  returning x.* into a;
+  return json_build_object('attempt', private.attempt_json(
+    private.my_attempt(v_user_id, p_attempt_id), v.lesson));
+end
+$$;
+comment on function private.save_answers(uuid, jsonb) is
+  'Autosave: merges answers by question; an older save never wins.';
+
+create function private.submit_attempt(p_attempt_id uuid, p_answers jsonb, p_client_key text)
+returns json
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  v_now timestamptz := private.clock();
+  a public.user_assessment_attempts := private.my_attempt(v_user_id, p_attempt_id);
+  v private.lesson_access := private.open_quiz(v_user_id, a.lesson_id, v_now);
+begin
+  a := private.my_attempt(v_user_id, p_attempt_id);
+  if a.status <> 'in_progress' then
+    -- The same submit again, or one without new answers: the same answer again.
+    if p_client_key is not null and a.client_key = p_client_key
+       or p_answers is null or p_answers in ('null', '[]') then
+      v.next_lesson_id := private.next_lesson(v);
+      return private.submit_answer(v, a, false);
+    end if;
+    return private.attempt_closed(a);
+  end if;
+  perform private.check_client_key(v_user_id, a.lesson_id, a.id, p_client_key);
+  a.answers := private.merge_answers(a, p_answers);
+  v := private.finish_attempt(v, a, v_now, false, p_client_key);
+  return private.submit_answer(v, private.my_attempt(v_user_id, p_attempt_id), true);
+end
+$$;
+comment on function private.submit_attempt(uuid, jsonb, text) is
+  'Ends an attempt with its last answers and grades it; the same client key answers the same again.';
+
+create function private.submit_answer(
+  v private.lesson_access, a public.user_assessment_attempts, p_changed boolean
+) returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_answer jsonb := private.lesson_answer(v);
+begin
+  return json_build_object('attempt', private.attempt_json(a, v.lesson),
+    'progress', v_answer -> 'progress', 'enrollment', v_answer -> 'enrollment',
+    'next_lesson_id', private.offered(v, v.next_lesson_id), 'certificate', null,
+    'changed', p_changed);
+end
+$$;
+comment on function private.submit_answer(
+  private.lesson_access, public.user_assessment_attempts, boolean) is
+  '{attempt, progress, enrollment, next_lesson_id, certificate, changed}.';
+
+create function private.submit_quiz(p_lesson_id uuid, p_answers jsonb, p_client_key text)
+returns json
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_user_id uuid := private.require_user();
+  v_now timestamptz := private.clock();
+  v private.lesson_access := private.open_quiz(v_user_id, p_lesson_id, v_now);
+  a public.user_assessment_attempts;
+  v_questions jsonb;
+  v_refusal jsonb;
+begin
+  if p_client_key is not null then
+    select * into a from public.user_assessment_attempts x
+     where x.user_id = v_user_id and x.lesson_id = p_lesson_id and x.client_key = p_client_key;
+    if found then
+      v.next_lesson_id := private.next_lesson(v);
+      return private.submit_answer(v, a, false);
+    end if;
+    perform private.check_client_key(v_user_id, p_lesson_id, null, p_client_key);
+  end if;
+  if v.changed then
+    -- These answers were meant for the attempt that just ended, and must not use up the next one.
+    select * into a from public.user_assessment_attempts x
+     where x.user_id = v_user_id and x.lesson_id = p_lesson_id
+     order by x.cycle desc, x.number desc limit 1;
+    return private.attempt_closed(a);
+  end if;
+  a := private.open_attempt(v_user_id, p_lesson_id);
+  if a.id is null then
+    v_questions := private.draw_questions(v.lesson);
+    v_refusal := private.attempt_refusal(v, v_questions, v_now);
+    if v_refusal is not null then
+      return private.refuse(v_refusal, false);
+    end if;
+    a := private.begin_attempt(v, v_questions, v_now);
+  end if;
+  a.answers := private.merge_answers(a, p_answers);
+  v := private.finish_attempt(v, a, v_now, false, p_client_key);
+  return private.submit_answer(v, private.my_attempt(v_user_id, a.id), true);
+end
+$$;
+comment on function private.submit_quiz(uuid, jsonb, text) is 'Start and submit in one go.';
+
+-- Doors ---------------------------------------------------------------------------------------------
+
+create function public.start_attempt(p_lesson_id uuid) returns json
+language sql volatile security invoker set search_path = ''
+begin atomic select private.start_attempt(p_lesson_id); end;
+comment on function public.start_attempt(uuid) is
+  'Starts an attempt at a lesson''s quiz, or returns the open one. Returns {attempt, progress, enrollment}.';
+
+create function public.get_attempts(p_lesson_id uuid) returns json
+language sql stable security invoker set search_path = ''
+begin atomic select private.get_attempts(p_lesson_id); end;
+comment on function public.get_attempts(uuid) is
+  'The caller''s attempts at a lesson. Returns {lesson_id, score_policy, reported_percent, attempts}.';
+
+create function public.save_answers(p_attempt_id uuid, p_answers jsonb) returns json
+language sql volatile security invoker set search_path = ''
+begin atomic select private.save_answers(p_attempt_id, p_answers); end;
+comment on function public.save_answers(uuid, jsonb) is
+  'Autosave of [{question_id, answer, seq}]. Returns {attempt}; 409 attempt_closed once it has ended.';
+
+create function public.submit_attempt(
+  p_attempt_id uuid, p_answers jsonb default null, p_client_key text default null
+) returns json
+language sql volatile security invoker set search_path = ''
+begin atomic select private.submit_attempt(p_attempt_id, p_answers, p_client_key); end;
+comment on function public.submit_attempt(uuid, jsonb, text) is
+  'Submits and grades. Returns {attempt, progress, enrollment, next_lesson_id, certificate, changed}.';
+
+create function public.submit_quiz(
+  p_lesson_id uuid, p_answers jsonb default null, p_client_key text default null
+) returns json
+language sql volatile security invoker set search_path = ''
+begin atomic select private.submit_quiz(p_lesson_id, p_answers, p_client_key); end;
+comment on function public.submit_quiz(uuid, jsonb, text) is
+  'Starts, submits and grades in one go. Returns as submit_attempt.';
+
+-- The whole path belongs to the writer; callers may execute what stands behind a door, and no more.
+revoke execute on function private.grace from public;
+revoke execute on function private.is_over from public;
+revoke execute on function private.results_open from public;
+revoke execute on function private.attempt_json from public;
+revoke execute on function private.merge_answers from public;
+revoke execute on function private.is_seq from public;
+revoke execute on function private.all_graded from public;
+revoke execute on function private.finish_attempt from public;
+revoke execute on function private.settle_attempt from public;
+revoke execute on function private.open_quiz from public;
+revoke execute on function private.open_attempt from public;
+revoke execute on function private.attempt_refusal from public;
+revoke execute on function private.refuse from public;
+revoke execute on function private.check_client_key from public;
+revoke execute on function private.begin_attempt from public;
+revoke execute on function private.start_attempt from public;
+revoke execute on function private.get_attempts from public;
+revoke execute on function private.my_attempt from public;
+revoke execute on function private.attempt_closed from public;
+revoke execute on function private.save_answers from public;
+revoke execute on function private.submit_attempt from public;
+revoke execute on function private.submit_answer from public;
+revoke execute on function private.submit_quiz from public;
+
+revoke execute on function public.start_attempt from public, anon, authenticated, service_role;
+grant execute on function public.start_attempt, private.start_attempt to authenticated;
+revoke execute on function public.get_attempts from public, anon, authenticated, service_role;
+grant execute on function public.get_attempts, private.get_attempts to authenticated;
+revoke execute on function public.save_answers from public, anon, authenticated, service_role;
+grant execute on function public.save_answers, private.save_answers to authenticated;
+revoke execute on function public.submit_attempt from public, anon, authenticated, service_role;
+grant execute on function public.submit_attempt, private.submit_attempt to authenticated;
+revoke execute on function public.submit_quiz from public, anon, authenticated, service_role;
+grant execute on function public.submit_quiz, private.submit_quiz to authenticated;
+
+grant create on schema private to waymark_writer;
+alter function private.grace owner to waymark_writer;
+alter function private.is_over owner to waymark_writer;
+alter function private.results_open owner to waymark_writer;
+alter function private.attempt_json owner to waymark_writer;
+alter function private.merge_answers owner to waymark_writer;
+alter function private.is_seq owner to waymark_writer;
+alter function private.all_graded owner to waymark_writer;
+alter function private.finish_attempt owner to waymark_writer;
+alter function private.settle_attempt owner to waymark_writer;
+alter function private.open_quiz owner to waymark_writer;
+alter function private.open_attempt owner to waymark_writer;
+alter function private.attempt_refusal owner to waymark_writer;
+alter function private.refuse owner to waymark_writer;
+alter function private.check_client_key owner to waymark_writer;
+alter function private.begin_attempt owner to waymark_writer;
+alter function private.start_attempt owner to waymark_writer;
+alter function private.get_attempts owner to waymark_writer;
+alter function private.my_attempt owner to waymark_writer;
+alter function private.attempt_closed owner to waymark_writer;
+alter function private.save_answers owner to waymark_writer;
+alter function private.submit_attempt owner to waymark_writer;
+alter function private.submit_answer owner to waymark_writer;
+alter function private.submit_quiz owner to waymark_writer;
+revoke create on schema private from waymark_writer;
