@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 
+import functions.assessments
 import functions.progress
 import functions.recalculate
 from shared import http
 from shared.settings import SettingsError
 
+assessments = functions.assessments.assessments
 progress = functions.progress.progress
 recalculate = functions.recalculate.recalculate
 waymark = http.target("waymark", *functions.FUNCTIONS)
