@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -49,7 +50,10 @@ class Person:
             for name in arguments
         )
         statement = sql.SQL("select public.{}({})").format(sql.Identifier(rpc), listed)
-        values = [Jsonb(v) if isinstance(v, (dict, list)) else v for v in arguments.values()]
+        values = [
+            Jsonb(v) if isinstance(v, (dict, list)) else Decimal(v) if isinstance(v, float) else v
+            for v in arguments.values()
+        ]
         try:
             row = self.connection.execute(statement, values).fetchone()
         except psycopg.Error as error:
