@@ -5,6 +5,6 @@ A new function is a file, an entry here and a target in main.py; tests and docs 
 
 from __future__ import annotations
 
-from functions import progress, recalculate
+from functions import assessments, progress, recalculate
 
-FUNCTIONS = (progress.FUNCTION, recalculate.FUNCTION)
+FUNCTIONS = (assessments.FUNCTION, progress.FUNCTION, recalculate.FUNCTION)

@@ -10,12 +10,7 @@ from typing import Any
 
 from shared.http import target
 from shared.models import Body, LessonState, Uncomplete
-from shared.routing import Event, Function, Route
-
-
-def _completion(user: str | None, lesson: object, course: object, time: object) -> Event:
-    facts = {"user": user, "lesson": lesson, "course": course, "time": time}
-    return Event("completion", facts)
+from shared.routing import Event, Function, Route, completion
 
 
 def completed_lesson(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator[Event]:
@@ -27,7 +22,7 @@ def completed_lesson(user: str | None, body: Body, answer: Mapping[str, Any]) ->
         new = new and body.status == "completed"
         new = new and progress["completed_at"] == progress["last_accessed"]
     if new:
-        yield _completion(
+        yield completion(
             user, progress["lesson_id"], progress["course_id"], progress["completed_at"]
         )
 
@@ -36,7 +31,7 @@ def completed_module(user: str | None, body: Body, answer: Mapping[str, Any]) ->
     """One completion per lesson that the call completed."""
     enrollment = answer["enrollment"]
     for lesson in answer["completed_lesson_ids"]:
-        yield _completion(user, lesson, enrollment["course_id"], enrollment["last_accessed_at"])
+        yield completion(user, lesson, enrollment["course_id"], enrollment["last_accessed_at"])
 
 
 ROUTES = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import (
@@ -24,7 +24,7 @@ from typing import (
     overload,
 )
 from urllib.parse import quote
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 
@@ -233,6 +233,117 @@ class NextLesson(TypedDict):
     module_id: str
     review: bool
     locked: dict[str, Any] | None
+
+
+class Attempt(TypedDict):
+    """One try at a quiz. `results` opens by the lesson's reveal policy and is None before."""
+
+    id: str
+    lesson_id: str
+    course_id: int
+    number: int
+    cycle: int
+    status: Literal["in_progress", "submitted", "graded"]
+    started_at: str
+    expires_at: str | None
+    server_time: str
+    submitted_at: str | None
+    graded_at: str | None
+    expired: bool
+    pass_percent: int
+    max_attempts: int | None
+    time_limit_seconds: int | None
+    total_questions: int
+    score: float | None
+    max_score: float
+    percent: float | None
+    passed: bool | None
+    correct_count: int | None
+    feedback: str | None
+    questions: list[dict[str, Any]]
+    answers: dict[str, Any]
+    results: list[dict[str, Any]] | None
+
+
+class AttemptStarted(TypedDict):
+    """Answer of `start_attempt`."""
+
+    attempt: Attempt
+    progress: Progress
+    enrollment: Enrollment
+
+
+class Attempts(TypedDict):
+    """Answer of `attempts`."""
+
+    lesson_id: str
+    score_policy: Literal["best", "last", "first", "average"]
+    reported_percent: float | None
+    attempts: list[Attempt]
+
+
+class Saved(TypedDict):
+    """Answer of `save_answers`."""
+
+    attempt: Attempt
+
+
+class Submitted(TypedDict):
+    """Answer of `submit_attempt` and `submit_quiz`."""
+
+    attempt: Attempt
+    progress: Progress
+    enrollment: Enrollment
+    next_lesson_id: str | None
+    certificate: dict[str, Any] | None
+    changed: bool
+
+
+class StaffAttempt(TypedDict):
+    """An attempt as staff see it: whose it is, and its results with keys."""
+
+    id: str
+    user_id: str
+    lesson_id: str
+    course_id: int
+    number: int
+    cycle: int
+    status: Literal["in_progress", "submitted", "graded"]
+    expired: bool
+    is_imported: bool
+    started_at: str
+    submitted_at: str | None
+    graded_at: str | None
+    score: float | None
+    max_score: float
+    percent: float | None
+    passed: bool | None
+    total_questions: int
+    correct_count: int | None
+    feedback: str | None
+    questions: list[dict[str, Any]]
+    answers: dict[str, Any]
+    results: list[dict[str, Any]] | None
+
+
+class Graded(TypedDict):
+    """Answer of `grade_attempt`."""
+
+    attempt: StaffAttempt
+    progress: Progress
+    enrollment: Enrollment
+
+
+class Regraded(TypedDict):
+    """Answer of `regrade`; a cursor means that there may be more."""
+
+    checked: int
+    changed: int
+    newly_passed: int
+    kept_passed: int
+    now_failed: int
+    dry_run: bool
+    cursor: str | None
 
 
 class Slice(TypedDict):
@@ -454,6 +565,88 @@ class _Base(Generic[H]):
     def next_lesson(self, course: int) -> Call[NextLesson | None]:
         """Where to go on, or None when there is nothing."""
         return Call("GET", _path("progress/courses/{}/next", course))
+
+    @endpoint
+    def start_attempt(self, lesson: Id) -> Call[AttemptStarted]:
+        """Start an attempt at a lesson's quiz; while one is open, that one."""
+        return Call("POST", _path("assessments/lessons/{}/attempts", lesson))
+
+    @endpoint
+    def attempts(self, lesson: Id) -> Call[Attempts]:
+        """The own attempts at a lesson's quiz."""
+        return Call("GET", _path("assessments/lessons/{}/attempts", lesson))
+
+    @endpoint
+    def save_answers(self, attempt: Id, answers: Sequence[Mapping[str, Any]]) -> Call[Saved]:
+        """Save answers, each {question_id, answer, seq?}; an older seq never wins."""
+        return Call("PATCH", _path("assessments/attempts/{}", attempt), {"answers": [*answers]})
+
+    @endpoint
+    def submit_attempt(
+        self,
+        attempt: Id,
+        answers: Sequence[Mapping[str, Any]] = (),
+        *,
+        client_key: str | None = None,
+    ) -> Call[Submitted]:
+        """Submit an attempt with its last answers; again with the same key gives the same."""
+        return Call(
+            "POST",
+            _path("assessments/attempts/{}/submit", attempt),
+            {"answers": [*answers], "client_key": client_key or str(uuid4())},
+        )
+
+    @endpoint
+    def submit_quiz(
+        self, lesson: Id, answers: Sequence[Mapping[str, Any]], *, client_key: str | None = None
+    ) -> Call[Submitted]:
+        """Start and submit at once; again with the same key gives the same."""
+        return Call(
+            "POST",
+            _path("assessments/lessons/{}/submit", lesson),
+            {"answers": [*answers], "client_key": client_key or str(uuid4())},
+        )
+
+    @endpoint
+    def grade_attempt(
+        self,
+        attempt: Id,
+        grades: Mapping[str, float],
+        *,
+        feedback: str | None = None,
+        reason: str | None = None,
+    ) -> Call[Graded]:
+        """Give points to the questions that a person must grade, by question id (staff)."""
+        points = [{"question_id": name, "points": value} for name, value in grades.items()]
+        return Call(
+            "POST",
+            _path("assessments/attempts/{}/grade", attempt),
+            {"grades": points, "feedback": feedback, "reason": reason},
+        )
+
+    @endpoint
+    def regrade(
+        self,
+        lesson: Id,
+        *,
+        dry_run: bool = True,
+        allow_fail: bool = False,
+        cursor: str | None = None,
+        limit: int | None = None,
+        reason: str | None = None,
+    ) -> Call[Regraded]:
+        """Grade a slice of a quiz's attempts again, after a key was corrected (staff)."""
+        return Call(
+            "POST",
+            _path("assessments/lessons/{}/regrade", lesson),
+            {
+                "dry_run": dry_run,
+                "allow_fail": allow_fail,
+                "cursor": cursor,
+                "limit": limit,
+                "reason": reason,
+            },
+        )
 
     @endpoint
     def recalculate(self, enrollment: Id, *, dry_run: bool = False) -> Call[Recalculated]:

@@ -53,6 +53,9 @@ CODES: Mapping[str, Code] = {
     "course_not_found": Code(
         404, "Course not found", "No such course, or the caller may not see it."
     ),
+    "attempt_not_found": Code(
+        404, "Attempt not found", "No such attempt, or it belongs to someone else."
+    ),
     "enrollment_not_found": Code(
         404, "Enrolment not found", "No such enrolment, or it belongs to someone else."
     ),
@@ -63,6 +66,20 @@ CODES: Mapping[str, Code] = {
     "lesson_locked": Code(
         409, "The lesson is locked", "Earlier lessons come first; details name them."
     ),
+    "attempt_closed": Code(
+        409, "This attempt has ended", "It was submitted, or its time was up: details tell."
+    ),
+    "attempt_cooldown": Code(
+        409, "The next attempt is not open yet", "Start again after the seconds in Retry-After."
+    ),
+    "attempt_open": Code(
+        409, "This attempt has not been submitted yet", "Only submitted attempts are graded."
+    ),
+    "attempts_exhausted": Code(
+        409, "No attempts are left", "All attempts that the quiz allows were used."
+    ),
+    "quiz_closed": Code(409, "This quiz is closed", "The quiz's window has ended."),
+    "quiz_not_open": Code(409, "This quiz is not open yet", "The quiz's window has not begun."),
     "conflict": Code(409, "Conflict", "The change clashes with what is stored."),
     "progress_exists": Code(
         409, "Learners have progress here", "Deleting would lose progress: archive, or force."
@@ -83,6 +100,13 @@ CODES: Mapping[str, Code] = {
     "rule_not_met": Code(
         422, "The completion rule is not met", "Details say what the lesson still asks for."
     ),
+    "invalid_answer": Code(
+        422, "An answer does not fit its question", "Details name the questions, never a key."
+    ),
+    "invalid_quiz": Code(
+        422, "The quiz cannot be given or graded", "Details list {question, reason}."
+    ),
+    "no_quiz": Code(422, "This lesson has no quiz", "The lesson has no questions."),
     "invalid_course": Code(
         422, "The course file is not valid", "An imported course breaks its format."
     ),

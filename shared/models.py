@@ -6,7 +6,9 @@ names are the RPC's arguments without their `p_`.
 
 from __future__ import annotations
 
+import math
 import re
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -98,6 +100,87 @@ class LessonState(Body):
     position_seconds: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
     last_accessed: Time | None = None
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+def _json_field(value: Any) -> Any:
+    """Any JSON that the database can hold, whatever the question makes of it."""
+    if isinstance(value, str):
+        return _text_field(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PydanticCustomError("number_value", "is not a finite number")
+    if isinstance(value, list):
+        return [_json_field(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_text_field(name): _json_field(entry) for name, entry in value.items()}
+    return value
+
+
+Json = Annotated[Any, AfterValidator(_json_field)]
+QuestionId = Annotated[Text, Field(min_length=1, max_length=64)]
+
+
+class Answer(Body):
+    """One question's answer; null clears it. Of two saves, the one with the higher seq stays."""
+
+    question_id: QuestionId
+    answer: Json
+    seq: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+
+    def entry(self) -> dict[str, Any]:
+        """As the database reads it."""
+        seq = {} if self.seq is None else {"seq": self.seq}
+        return {"question_id": self.question_id, "answer": self.answer, **seq}
+
+
+class Answers(Body):
+    """What an autosave sends: only answers, since their worth is not for clients to say."""
+
+    answers: list[Answer]
+
+    def arguments(self) -> dict[str, Any]:
+        """The answers as the RPC's argument."""
+        return {"p_answers": [answer.entry() for answer in self.answers]}
+
+
+class Submission(Answers):
+    """The last answers, if any. The key makes a repeated submit answer as the first one did.
+
+    A caller who sends none gets one for this call: our own second try then submits nothing twice.
+    """
+
+    answers: list[Answer] = Field(default_factory=list)
+    client_key: Annotated[Text, Field(min_length=1, max_length=200)] = Field(
+        default_factory=lambda: str(uuid.uuid4())
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """The answers and the key as the RPC's arguments."""
+        return {**super().arguments(), "p_client_key": self.client_key}
+
+
+class Grade(Body):
+    """Points for one question."""
+
+    question_id: QuestionId
+    points: Annotated[float, Field(ge=0, le=100_000)]
+
+
+class Grades(Body):
+    """What staff give an attempt; the reason is kept in the audit log."""
+
+    grades: list[Grade] = Field(default_factory=list)
+    feedback: Annotated[Text, Field(max_length=20_000)] | None = None
+    reason: Annotated[Text, Field(max_length=500)] | None = None
+
+
+class Regrade(Body):
+    """Grade attempts again, in slices. Without `dry_run: false` nothing is written."""
+
+    dry_run: bool | None = None
+    allow_fail: bool | None = None
+    cursor: UuidId | None = None
+    limit: Annotated[int, Field(ge=1, le=5000)] | None = None
+    reason: Annotated[Text, Field(max_length=500)] | None = None
 
 
 class Recalculation(Body):

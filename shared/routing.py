@@ -17,6 +17,7 @@ PREFIX = ("functions", "v1")
 
 # What may stand in a path, and how it is read; `{lesson}` becomes the RPC's argument p_lesson_id.
 PARAMETERS: Mapping[str, Callable[[str], str | int]] = {
+    "attempt": uuid_id,
     "course": course_id,
     "lesson": uuid_id,
     "module": uuid_id,
@@ -29,6 +30,11 @@ class Event:
 
     name: str
     facts: Mapping[str, Any]
+
+
+def completion(user: str | None, lesson: object, course: object, time: object) -> Event:
+    """A learner has completed a lesson."""
+    return Event("completion", {"user": user, "lesson": lesson, "course": course, "time": time})
 
 
 # Reads events off a command's answer; gets the caller's user id, the body and the answer.

@@ -314,6 +314,9 @@ language sql immutable security invoker set search_path = ''
 as $$
   select q.id, q.place, q.kind, q.points, q.pool,
          jsonb_strip_nulls(jsonb_build_object(
+           'id', q.id,
+           'kind', q.kind,
+           'points', q.points,
            'text', q.body ->> 'text',
            'media', q.body -> 'media',
            'scoring', case when q.kind in ('multiple_choice', 'ordering', 'matching')
@@ -385,14 +388,6 @@ comment on function private.is_closed_quiz(public.lessons) is
   'Timed, pooled, limited or with a window: questions show inside an attempt only.';
 revoke execute on function private.is_closed_quiz(public.lessons) from public;
 
-create function private.question_json(
-  p_id text, p_kind text, p_points numeric, p_body jsonb
-) returns jsonb
-language sql immutable parallel safe security invoker set search_path = ''
-return jsonb_build_object('id', p_id, 'kind', p_kind, 'points', p_points) || p_body;
-comment on function private.question_json(text, text, numeric, jsonb) is 'A question as a learner sees it.';
-revoke execute on function private.question_json(text, text, numeric, jsonb) from public;
-
 create function private.tg_lessons__quiz_data() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
@@ -402,7 +397,7 @@ begin
              select coalesce(sum(d.value::integer), 0) from jsonb_each_text(new.question_pools) d),
            'shuffle_options', new.shuffle_options,
            'questions', case when not private.is_closed_quiz(new) then
-             jsonb_agg(private.question_json(q.id, q.kind, q.points, q.body) order by q.position)
+             jsonb_agg(q.body order by q.position)
            end)) end
     into new.quiz_data
     from private.questions q

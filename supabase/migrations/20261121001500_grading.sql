@@ -212,14 +212,15 @@ as $$
 begin
   return (
     select jsonb_agg(
-             jsonb_build_object('id', r.id, 'kind', r.kind, 'points', r.points) || r.body || case
-               when l.shuffle_options and r.body ? 'options' then jsonb_build_object(
+             case when l.shuffle_options and r.body ? 'options'
+               then r.body || jsonb_build_object(
                  'options', (select jsonb_agg(o order by random())
                                from jsonb_array_elements(r.body -> 'options') o))
-               else '{}' end
+               else r.body end
              order by r.position, r.id)
       from (
-        select q.*, row_number() over (partition by q.pool order by random()) as draw
+        select q.id, q.position, q.pool, q.body,
+               row_number() over (partition by q.pool order by random()) as draw
           from private.questions q
          where q.lesson_id = l.id and q.removed_at is null
       ) as r

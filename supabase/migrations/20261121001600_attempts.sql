@@ -445,8 +445,12 @@ revoke execute on function private.fold_statistics(integer) from public;
 -- Ends an attempt: grades what is stored, and lets everything follow that a grade decides. The caller
 -- holds the learner's user_progress row.
 create function private.all_graded(p_results jsonb) returns boolean
-language sql immutable parallel safe security invoker set search_path = ''
-return not jsonb_path_exists(p_results, '$[*] ? (@.points == null)');
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return not jsonb_path_exists(p_results, '$[*] ? (@.points == null)');
+end
+$$;
 comment on function private.all_graded(jsonb) is 'Whether no question waits for a person.';
 
 create function private.finish_attempt(

@@ -4,10 +4,11 @@ alter table public.module_progress enable row level security;
 
 revoke all on table public.module_progress from public, anon, authenticated, service_role, waymark_writer;
 grant select on table public.module_progress to authenticated, service_role, waymark_writer;
-grant insert (user_id, module_id, course_id, completed_lessons, total_lessons, started_at,
-  completed_at)
+grant insert (user_id, module_id, course_id, completion_rule, completed_lessons, total_lessons,
+  completed_quizzes, total_quizzes, started_at, completed_at)
   on table public.module_progress to waymark_writer;
-grant update (completed_lessons, completed_at) on table public.module_progress to waymark_writer;
+grant update (completed_lessons, completed_quizzes, completed_at)
+  on table public.module_progress to waymark_writer;
 
 drop policy if exists "Learners read their own module progress" on public.module_progress;
 create policy "Learners read their own module progress" on public.module_progress

@@ -85,6 +85,38 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
     (lambda c: c.summary(7), "GET", "progress/courses/7/summary", None),
     (lambda c: c.module(7, MODULE), "GET", f"progress/courses/7/modules/{MODULE}", None),
     (lambda c: c.next_lesson(7), "GET", "progress/courses/7/next", None),
+    (lambda c: c.start_attempt(LESSON), "POST", f"assessments/lessons/{LESSON}/attempts", {}),
+    (lambda c: c.attempts(LESSON), "GET", f"assessments/lessons/{LESSON}/attempts", None),
+    (
+        lambda c: c.save_answers(MODULE, [{"question_id": "q1", "answer": None, "seq": 3}]),
+        "PATCH",
+        f"assessments/attempts/{MODULE}",
+        {"answers": [{"question_id": "q1", "answer": None, "seq": 3}]},
+    ),
+    (
+        lambda c: c.submit_attempt(MODULE, client_key="k"),
+        "POST",
+        f"assessments/attempts/{MODULE}/submit",
+        {"answers": [], "client_key": "k"},
+    ),
+    (
+        lambda c: c.submit_quiz(LESSON, [{"question_id": "q1", "answer": "o1"}], client_key="k"),
+        "POST",
+        f"assessments/lessons/{LESSON}/submit",
+        {"answers": [{"question_id": "q1", "answer": "o1"}], "client_key": "k"},
+    ),
+    (
+        lambda c: c.grade_attempt(MODULE, {"q1": 8.5}, feedback="Good"),
+        "POST",
+        f"assessments/attempts/{MODULE}/grade",
+        {"grades": [{"question_id": "q1", "points": 8.5}], "feedback": "Good"},
+    ),
+    (
+        lambda c: c.regrade(LESSON, dry_run=False, limit=9),
+        "POST",
+        f"assessments/lessons/{LESSON}/regrade",
+        {"dry_run": False, "allow_fail": False, "limit": 9},
+    ),
     (
         lambda c: c.recalculate(LESSON),
         "POST",
@@ -126,7 +158,7 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
         assert inspect.getdoc(getattr(WaymarkClient, name))
         assert getattr(AsyncWaymarkClient, name) is getattr(WaymarkClient, name)
     described = {(method, path) for _, method, path, _ in CALLS}
-    ids = {"course": 7, "lesson": LESSON, "module": MODULE}
+    ids = {"course": 7, "lesson": LESSON, "module": MODULE, "attempt": MODULE}
     for function in FUNCTIONS:
         for route in function.routes:
             path = f"{function.name}/{route.path.format(**ids)}".rstrip("/")

@@ -27,8 +27,18 @@ every_route = pytest.mark.parametrize(("function", "route"), EVERY, ids=name)
 every_command = pytest.mark.parametrize(
     ("function", "route"), [pair for pair in EVERY if pair[1].method != "GET"], ids=name
 )
-SAMPLES = {"course": "7", "lesson": str(uuid.uuid4()), "module": str(uuid.uuid4())}
-BODIES: dict[str, dict[str, object]] = {"Recalculation": {"all": True}}
+SAMPLES = {
+    "attempt": str(uuid.uuid4()),
+    "course": "7",
+    "lesson": str(uuid.uuid4()),
+    "module": str(uuid.uuid4()),
+}
+BODIES: dict[str, dict[str, object]] = {
+    "Answers": {"answers": []},
+    "Grades": {"grades": []},
+    "Submission": {"answers": [], "client_key": "key-1"},
+    "Recalculation": {"all": True},
+}
 
 
 def path(function: Function, route: Route, **ids: str) -> str:
@@ -141,6 +151,7 @@ def test_a_bad_id_is_refused(
 ) -> None:
     bad = {
         "course": ["0", "-1", "1.5", "x", "9223372036854775808", "1e3", "٣", "07", " 7", "null"],
+        "attempt": ["1", "x", SAMPLES["attempt"][:-1], SAMPLES["attempt"].replace("-", ""), "%00"],
         "lesson": ["1", "x", SAMPLES["lesson"][:-1], SAMPLES["lesson"].replace("-", ""), "%00"],
         "module": ["1", "{" + SAMPLES["module"] + "}", "..%252f", "%ff", "%ed%a0%80"],
     }

@@ -1,0 +1,1 @@
+"""Quizzes: grading, attempts, staff, attacks, and real submissions replayed."""
