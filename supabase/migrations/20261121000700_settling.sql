@@ -3,7 +3,7 @@
 -- Transaction-level advisory locks, always taken in this order and before any row:
 --   editors   shared by edits by RPC and recalculation; exclusive for raw edits of courses, modules,
 --             lessons and enrolments, down to a title: a raw statement locks its rows in any order,
---             so it may interleave with nobody who locks several;
+--             so it may interleave with nobody who locks several; and for the removal of users;
 --   crossing  exclusive for edits by RPC that lock several courses; shared by what holds several
 --             courses in shared form, in any order (recalculation of all, sales in bulk);
 --   catalogue shared by learners' writes and edits by RPC; exclusive for raw edits that change
@@ -148,6 +148,9 @@ create function private.tg_users__lock() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  -- Behind the editors first: a removal that waited for the catalogue beside a long edit of one course
+  -- would make the learners of all courses wait behind it.
+  perform pg_advisory_xact_lock(private.editors_key());
   perform pg_advisory_xact_lock(private.catalog_key());
   return null;
 end

@@ -79,7 +79,12 @@ declare
   m public.modules;
   l public.lessons;
   v_unknown text;
+  v_constraint text;
+  v_column text;
 begin
+  if jsonb_typeof(p_fields) is distinct from 'object' then
+    perform private.fail('invalid_value', 422, 'p_fields must be an object');
+  end if;
   select * into m from public.modules where id = p_module_id;
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');
@@ -103,15 +108,22 @@ begin
       select coalesce(max(x.position) + 1, 0) from public.lessons x where x.module_id = m.id),
     'type', 'article', 'is_preview', false, 'is_required', true, 'weight', 1,
     'completion_rule', 'manual', 'watch_percent', 90, 'pass_percent', 70) || p_fields);
-  insert into public.lessons
-    (id, module_id, course_id, slug, position, title, type, video_url, content, duration_seconds,
-     is_preview, is_required, weight, completion_rule, min_view_seconds, watch_percent,
-     pass_percent)
-  values
-    (l.id, l.module_id, l.course_id, l.slug, l.position, l.title, l.type, l.video_url, l.content,
-     l.duration_seconds, l.is_preview, l.is_required, l.weight, l.completion_rule,
-     l.min_view_seconds, l.watch_percent, l.pass_percent)
-  returning * into l;
+  begin
+    insert into public.lessons
+      (id, module_id, course_id, slug, position, title, type, video_url, content,
+       duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
+       watch_percent, pass_percent)
+    values
+      (l.id, l.module_id, l.course_id, l.slug, l.position, l.title, l.type, l.video_url, l.content,
+       l.duration_seconds, l.is_preview, l.is_required, l.weight, l.completion_rule,
+       l.min_view_seconds, l.watch_percent, l.pass_percent)
+    returning * into l;
+  exception when check_violation or not_null_violation or unique_violation then
+    -- PostgreSQL's own words would quote the row.
+    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
+    perform private.fail('invalid_value', 422, 'A field has a value that a lesson cannot have',
+      coalesce(nullif(v_constraint, ''), v_column));
+  end;
   perform private.audit('lesson.create', l.course_id, null, 'lesson:' || l.id, null, null,
     private.lesson_json(l));
   return private.lesson_json(l);
@@ -128,6 +140,9 @@ declare
   m public.modules;
   v_after public.lessons;
 begin
+  if p_position is null or p_position < 0 then
+    perform private.fail('invalid_value', 422, 'p_position must be 0 or more');
+  end if;
   select * into m from public.modules where id = p_module_id;
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');
@@ -206,6 +221,9 @@ declare
   m public.modules;
   v_before public.modules;
 begin
+  if p_position is null or p_position < 0 then
+    perform private.fail('invalid_value', 422, 'p_position must be 0 or more');
+  end if;
   select * into v_before from public.modules where id = p_module_id;
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');

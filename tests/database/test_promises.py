@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,7 @@ from tests.database.actors import (
     insert,
     make_course,
     make_lesson,
+    make_users,
 )
 from tests.stack import Stack
 from tests.support.scratch import ROOT, scratch_database
@@ -823,3 +826,76 @@ def test_staff_of_another_course_edit_nothing(
     ):
         assert refused(author, function, **arguments).code == "not_allowed"
     assert ann.call("get_course_summary", p_course_id=course.id)["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "details"),
+    [
+        ({"title": "X", "weight": 0}, "lessons_weight_check"),
+        ({"title": "X", "completion_rule": "view"}, "view_rule_has_seconds"),
+        ({"type": "article"}, "title"),
+    ],
+)
+def test_a_bad_lesson_is_refused_in_our_words(
+    server: Actor, study: Study, fields: dict[str, Any], details: str
+) -> None:
+    _, course = study(1)
+    problem = refused(server, "create_lesson", p_module_id=course.modules[0], p_fields=fields)
+    assert (problem.code, problem.status, problem.details) == ("invalid_value", 422, details)
+
+
+@pytest.mark.parametrize("position", [None, -1])
+def test_a_place_before_the_first_is_refused(
+    server: Actor, study: Study, position: int | None
+) -> None:
+    _, course = study(1)
+    lesson, module = course.all[0], course.modules[0]
+    for function, arguments in (
+        ("move_lesson", {"p_lesson_id": lesson, "p_module_id": module}),
+        ("move_module", {"p_module_id": module, "p_course_id": course.id}),
+    ):
+        problem = refused(server, function, **arguments, p_position=position)
+        assert (problem.code, problem.status) == ("invalid_value", 422)
+
+
+def test_an_admin_reads_what_is_not_published(operator: Actor, learner: Learner) -> None:
+    course = make_course(operator, [1], status="draft")
+    someone, admin = learner(), learner()
+    claims = {
+        "sub": str(admin.user),
+        "role": "authenticated",
+        "app_metadata": {"waymark_role": "admin"},
+    }
+    admin.run("select set_config('request.jwt.claims', %s, false)", json.dumps(claims))
+    count = "select count(*) from public.lessons where course_id = %s"
+    assert admin.one(count, course.id) == 1
+    assert admin.call("get_course_outline", p_course_id=course.id)["course"]["id"] == course.id
+    assert someone.one(count, course.id) == 0
+    assert refused(someone, "get_course_outline", p_course_id=course.id).code == "course_not_found"
+
+
+def test_a_users_removal_waits_without_holding_learners_up(
+    operator: Actor, server: Actor, learner: Learner, study: Study
+) -> None:
+    """Behind a long edit of one course; learners of another go on meanwhile."""
+    ann, course = study(2)
+    other = make_course(operator, [1])
+    (leaver,) = make_users(operator)
+    remover = learner()
+    remover.run("reset role")
+    with server.connection.transaction():
+        server.call("archive_lesson", p_lesson_id=other.all[0])
+        removal = threading.Thread(
+            target=remover.run, args=("delete from auth.users where id = %s", leaver)
+        )
+        removal.start()
+        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        for _ in range(100):
+            if operator.one(waiting):
+                break
+            time.sleep(0.05)
+        assert operator.one(waiting)
+        ann.run("set statement_timeout = '3s'")
+        assert ann.call("complete_lesson", p_lesson_id=course.all[0])["changed"]
+    removal.join(10)
+    assert not removal.is_alive()
