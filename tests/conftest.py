@@ -12,6 +12,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # What kills parts of the stack comes last: connections that others keep open die with it.
+    items.sort(key=lambda item: item.get_closest_marker("chaos") is not None)
     if config.getoption("--long"):
         return
     skip = pytest.mark.skip(reason="takes long: bin/test --long")

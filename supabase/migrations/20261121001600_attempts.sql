@@ -276,10 +276,11 @@ begin
         when not e.body ? 'answer' then 'an entry has no answer'
         when e.body ? 'seq' and private.is_seq(e.body -> 'seq') is not true then
           'seq must be an integer from 0 to 9007199254740991'
-        when q.body is null then 'unknown question ' || left(e.body ->> 'question_id', 64)
+        -- By its place: what callers wrote is not for the database's log.
+        when q.body is null then 'entry ' || e.place || ' names an unknown question'
         else (e.body ->> 'question_id') || ' ' || private.answer_fault(q.body, e.body -> 'answer')
       end as fault
-        from jsonb_array_elements(p_answers) as e (body)
+        from jsonb_array_elements(p_answers) with ordinality as e (body, place)
         left join jsonb_array_elements(a.questions) as q (body)
           on q.body ->> 'id' = e.body ->> 'question_id'
     ) as f;

@@ -190,7 +190,7 @@ begin
   select string_agg(f.fault, '; ') into v_fault
     from (
       select case
-        when q.body is null then 'unknown question ' || left(coalesce(g.body ->> 'question_id', '?'), 64)
+        when q.body is null then 'entry ' || (g.place + 1) || ' names an unknown question'
         when q.body ->> 'kind' <> 'free_text' then
           (g.body ->> 'question_id') || ' is graded by its key: correct the key and regrade'
         when private.decimal_text(g.body -> 'points') is null
@@ -346,7 +346,8 @@ begin
   end if;
   v := private.open_for_staff(p_user_id, p_lesson_id);
   if (v.progress).user_id is null then
-    v := private.record_start(v, v_at);
+    -- Begun now: the history has no room for the years before it.
+    v := private.record_start(v, private.clock(), v_at);
   end if;
   insert into public.user_assessment_attempts as x
     (user_id, lesson_id, course_id, cycle, number, status, is_imported, started_at, submitted_at,

@@ -89,11 +89,15 @@ def test_a_change_of_rule_settles_its_learners(world: World) -> None:
     done, begun = world.learner(), world.learner()
     done.call("submit_quiz", lesson_id=quiz, answers=RIGHT)
     begun.call("start_lesson", lesson_id=quiz)
-    world.run("update public.modules set completion_rule = 'quiz_passed' where id = %s", world.module)
+    world.run(
+        "update public.modules set completion_rule = 'quiz_passed' where id = %s", world.module
+    )
     assert status(world, done) == ("completed", 1, 2, 1, 1, True)
     assert status(world, begun) == ("in_progress", 0, 2, 0, 1, False)
     assert (finished(world, done), finished(world, begun)) == (1, 0)
-    world.run("update public.modules set completion_rule = 'all_lessons' where id = %s", world.module)
+    world.run(
+        "update public.modules set completion_rule = 'all_lessons' where id = %s", world.module
+    )
     assert status(world, done)[0] == "in_progress"
 
 

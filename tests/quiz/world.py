@@ -109,9 +109,7 @@ class World:
 
     def quiz(self, questions: Sequence[Mapping[str, Any]], **columns: Any) -> str:
         """A quiz with rule pass, unless told otherwise; pools and shuffle_options are the quiz's."""
-        quiz = {
-            name: columns.pop(name) for name in ("pools", "shuffle_options") if name in columns
-        }
+        quiz = {name: columns.pop(name) for name in ("pools", "shuffle_options") if name in columns}
         lesson = self.lesson(**{"type": "quiz", "completion_rule": "pass", **columns})
         self.set_quiz(lesson, questions, **quiz)
         return lesson
