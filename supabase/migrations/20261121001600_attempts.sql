@@ -792,6 +792,25 @@ $$;
 comment on function private.check_client_key(uuid, uuid, uuid, text) is
   'Refuses a client key of the wrong length, or of another attempt.';
 
+-- What a submit has changed of the attempt in hand: its questions and answers, which may be large, are
+-- not fetched a second time.
+create function private.with_grade(a public.user_assessment_attempts)
+returns public.user_assessment_attempts
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  select x.status, x.submitted_at, x.graded_at, x.expired, x.client_key, x.score, x.percent,
+         x.passed, x.correct_count
+    into a.status, a.submitted_at, a.graded_at, a.expired, a.client_key, a.score, a.percent,
+         a.passed, a.correct_count
+    from public.user_assessment_attempts x
+   where x.id = a.id;
+  return a;
+end
+$$;
+comment on function private.with_grade(public.user_assessment_attempts) is
+  'The attempt with its grade as it is stored now.';
+
 create function private.save_answers(p_attempt_id uuid, p_answers jsonb) returns json
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -841,7 +860,7 @@ begin
   perform private.check_client_key(v_user_id, a.lesson_id, a.id, p_client_key);
   a.answers := private.merge_answers(a, p_answers);
   v := private.finish_attempt(v, a, v_now, false, p_client_key);
-  return private.submit_answer(v, private.my_attempt(v_user_id, p_attempt_id), true);
+  return private.submit_answer(v, private.with_grade(a), true);
 end
 $$;
 comment on function private.submit_attempt(uuid, jsonb, text) is
@@ -904,7 +923,7 @@ begin
   end if;
   a.answers := private.merge_answers(a, p_answers);
   v := private.finish_attempt(v, a, v_now, false, p_client_key);
-  return private.submit_answer(v, private.my_attempt(v_user_id, a.id), true);
+  return private.submit_answer(v, private.with_grade(a), true);
 end
 $$;
 comment on function private.submit_quiz(uuid, jsonb, text) is 'Start and submit in one go.';
@@ -965,6 +984,7 @@ revoke execute on function private.start_attempt from public;
 revoke execute on function private.get_attempts from public;
 revoke execute on function private.my_attempt from public;
 revoke execute on function private.attempt_closed from public;
+revoke execute on function private.with_grade from public;
 revoke execute on function private.save_answers from public;
 revoke execute on function private.submit_attempt from public;
 revoke execute on function private.submit_answer from public;
@@ -1000,6 +1020,7 @@ alter function private.begin_attempt owner to waymark_writer;
 alter function private.start_attempt owner to waymark_writer;
 alter function private.get_attempts owner to waymark_writer;
 alter function private.my_attempt owner to waymark_writer;
+alter function private.with_grade owner to waymark_writer;
 alter function private.attempt_closed owner to waymark_writer;
 alter function private.save_answers owner to waymark_writer;
 alter function private.submit_attempt owner to waymark_writer;

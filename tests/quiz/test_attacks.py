@@ -105,7 +105,7 @@ def test_keys_are_in_no_answer(scene: Any) -> None:
     ],
 )
 def test_no_query_reaches_a_key(scene: Any, query: str) -> None:
-    world, _, rest, lesson, _ = scene
+    _world, _, rest, _lesson, _ = scene
     for profile in (None, "private", "auth", "pg_catalog"):
         headers = {"Accept-Profile": profile} if profile else {}
         response = rest.get(f"/rest/v1/{query}", **headers)
@@ -148,7 +148,7 @@ def test_no_helper_can_be_called(scene: Any, rpc: str) -> None:
     ids=lambda c: next(iter(c)),
 )  # fmt: skip
 def test_nothing_of_an_attempt_is_writable(scene: Any, change: dict[str, Any]) -> None:
-    world, _, rest, _, attempt = scene
+    _world, _, rest, _, attempt = scene
     read = rest.get(f"{ATTEMPTS}?id=eq.{attempt}&select=*")
     assert len(read.json()) == 1
     response = rest.http.patch(f"{ATTEMPTS}?id=eq.{attempt}", json=change)
@@ -163,7 +163,7 @@ def test_nothing_of_an_attempt_is_writable(scene: Any, change: dict[str, Any]) -
 
 
 def test_attempts_cannot_be_inserted(scene: Any) -> None:
-    world, learner, rest, lesson, attempt = scene
+    world, _learner, rest, lesson, attempt = scene
     row = world.one(
         "select to_jsonb(a) from public.user_assessment_attempts a where id = %s", attempt
     )
@@ -186,7 +186,7 @@ def test_attempts_cannot_be_inserted(scene: Any) -> None:
 
 
 def test_the_client_cannot_send_a_score(scene: Any) -> None:
-    world, _, rest, lesson, attempt = scene
+    world, _, rest, _lesson, attempt = scene
     honest = rest.rpc("save_answers", p_attempt_id=attempt, p_answers=sheet({"q1": "o2"}))
     assert honest.status_code == 200
     for extra in ({"p_score": 100}, {"score": 100}, {"p_passed": True}):
@@ -201,7 +201,7 @@ def test_the_client_cannot_send_a_score(scene: Any) -> None:
 
 
 def test_anothers_attempts_are_invisible_and_of_no_use(scene: Any) -> None:
-    world, learner, rest, lesson, attempt = scene
+    world, _learner, _rest, lesson, attempt = scene
     thief = Rest(world.stack, str(world.learner().id))
     own = thief.rpc("start_attempt", p_lesson_id=lesson).json()["attempt"]["id"]
     assert [row["id"] for row in thief.get(f"{ATTEMPTS}?select=id").json()] == [own]
@@ -229,7 +229,7 @@ def test_anothers_attempts_are_invisible_and_of_no_use(scene: Any) -> None:
 
 
 def test_not_enrolled_and_signed_out(scene: Any) -> None:
-    world, _, _, lesson, attempt = scene
+    world, _, _, lesson, _attempt = scene
     stranger = Rest(world.stack, world.user())
     refused = stranger.rpc("start_attempt", p_lesson_id=lesson)
     assert (refused.status_code, refused.json()["code"]) == (403, "not_enrolled")

@@ -283,7 +283,7 @@ def test_an_expired_attempt_is_graded_on_what_was_saved(world: World, by: str) -
 
 def test_the_grace_of_a_few_seconds(world: World) -> None:
     learner = world.learner()
-    lesson, attempt = overdue(world, learner)
+    _lesson, attempt = overdue(world, learner)
     learner.at(NOW + timedelta(seconds=65))
     learner.call("save_answers", attempt_id=attempt, answers=sheet({"q2": "o1"}))
     done = learner.call("submit_attempt", attempt_id=attempt)["attempt"]

@@ -165,7 +165,9 @@ async def replay(
                     continue
                 assert (done["attempt"]["status"], done["attempt"]["passed"]) == ("submitted", None)
                 if submission.score is not None:
-                    graded = await staff.grade_attempt(done["attempt"]["id"], {"q1": submission.score})
+                    graded = await staff.grade_attempt(
+                        done["attempt"]["id"], {"q1": submission.score}
+                    )
                     assert graded["attempt"]["passed"] == (submission.score >= PASS)
                     assert graded["progress"]["is_completed"] == (submission.score >= PASS)
             if left is not None and not gone:
