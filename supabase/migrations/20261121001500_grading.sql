@@ -1,7 +1,9 @@
 -- Grading: exact, set-based, and the only place that reads keys. Runs as the migrating role, so that the
 -- write path (waymark_writer) can have an attempt graded without being able to read a key.
 
-select private.require_free(array['private.answer_fault', 'private.fraction', 'private.grade']);
+select private.require_free(array[
+  'private.answer_fault', 'private.draw_questions', 'private.fraction', 'private.grade',
+  'private.has_passed', 'private.revealed_keys', 'private.score_percent', 'private.total_points']);
 
 -- plpgsql throughout, expressions rather than queries where there is one, and no helper called per row: a function with a search_path of its own is never
 -- inlined, SQL functions are planned anew in every query, and an attempt may have a thousand questions.

@@ -5,9 +5,16 @@
 -- course, so numbers have no gaps and a maximum cannot be overrun by a second tab.
 
 select private.require_free(array[
-  'public.start_attempt', 'public.get_attempts', 'public.save_answers', 'public.submit_attempt',
-  'public.submit_quiz', 'public.grade_attempt', 'public.regrade_lesson',
-  'public.get_lesson_attempts', 'public.import_attempt', 'public.expire_attempts']);
+  'private.add_counts', 'private.all_graded', 'private.attempt_closed', 'private.attempt_json',
+  'private.attempt_refusal', 'private.attempt_results', 'private.begin_attempt',
+  'private.check_client_key', 'private.finish_attempt', 'private.fold_statistics',
+  'private.get_attempts', 'private.grace', 'private.is_over', 'private.is_seq',
+  'private.merge_answers', 'private.my_attempt', 'private.open_attempt', 'private.open_quiz',
+  'private.pending_counts', 'private.question_statistics', 'private.question_stats',
+  'private.refuse', 'private.results_open', 'private.save_answers', 'private.settle_attempt',
+  'private.start_attempt', 'private.submit_answer', 'private.submit_attempt',
+  'private.submit_quiz', 'private.with_grade', 'public.get_attempts', 'public.save_answers',
+  'public.start_attempt', 'public.submit_attempt', 'public.submit_quiz']);
 
 create table public.user_assessment_attempts (
   id uuid primary key default gen_random_uuid(),
@@ -142,11 +149,6 @@ create policy "Learners start their own attempts" on public.user_assessment_atte
 create policy "Learners advance their own attempts" on public.user_assessment_attempts
   for update to authenticated, waymark_writer
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
-
-alter table public.progress_events drop constraint kind_is_valid;
-alter table public.progress_events add constraint kind_is_valid check (kind in (
-  'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted', 'module_completed',
-  'course_completed', 'attempt_started', 'attempt_submitted', 'attempt_graded'));
 
 -- What the write path may now set beside completion.
 grant update (attempts, best_score) on table public.user_progress to waymark_writer;

@@ -2,6 +2,14 @@
 -- other people's rows, so they belong to the migrating role and check the caller first; every change is
 -- audited.
 
+select private.require_free(array[
+  'private.expire_attempts', 'private.fold_statistics_door', 'private.get_lesson_attempts',
+  'private.grade_attempt', 'private.import_attempt', 'private.lock_enrollments',
+  'private.open_for_staff', 'private.regrade_lesson', 'private.replace_results',
+  'private.require_grader', 'private.staff_attempt_json', 'public.expire_attempts',
+  'public.fold_statistics', 'public.get_lesson_attempts', 'public.grade_attempt',
+  'public.import_attempt', 'public.regrade_lesson']);
+
 create function private.require_grader(p_course_id bigint) returns void
 language plpgsql stable security definer set search_path = ''
 as $$

@@ -40,7 +40,7 @@ class Rest:
 
 @pytest.fixture
 def scene(world: World) -> Iterator[tuple[World, Person, Rest, str, str]]:
-    """A learner with an open attempt at a quiz of every kind that reveals nothing, and their API."""
+    """A learner with an open attempt at a quiz that reveals nothing, and their API."""
     lesson = world.quiz(EVERY_KIND, reveal_policy="never", max_attempts=5)
     world.run("update public.courses set content_access = 'public' where id = %s", world.course)
     learner = world.learner()

@@ -1,4 +1,4 @@
-"""Attempts cannot be overrun, lost or moved: races, autosave, expiry, cool-down, window, freezing."""
+"""Attempts cannot be overrun, lost or moved: races, autosave, expiry, window, freezing."""
 
 from __future__ import annotations
 
@@ -145,9 +145,11 @@ def test_saves_out_of_order_lose_nothing(world: World) -> None:
     learner = world.learner()
     saves = [
         [{"question_id": "q1", "answer": "o2", "seq": 1}],
-        [{"question_id": "q1", "answer": "o1", "seq": 2}, {"question_id": "q2", "answer": "o2", "seq": 2}],
+        [{"question_id": "q1", "answer": "o1", "seq": 2},
+         {"question_id": "q2", "answer": "o2", "seq": 2}],
         [{"question_id": "q2", "answer": "o1", "seq": 3}],
-        [{"question_id": "q1", "answer": "o2", "seq": 1}, {"question_id": "q2", "answer": None, "seq": 1}],
+        [{"question_id": "q1", "answer": "o2", "seq": 1},
+         {"question_id": "q2", "answer": None, "seq": 1}],
     ]  # fmt: skip
     for order in itertools.permutations(saves):
         attempt = start(learner, lesson)["id"]

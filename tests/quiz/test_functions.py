@@ -155,7 +155,10 @@ BAD_BODIES: list[tuple[str, int, str]] = [
     ('{"answers": [{"question_id": 1, "answer": 1}]}', 400, "invalid_type"),
     ('{"answers": [{"question_id": "q1", "answer": 1, "seq": -1}]}', 422, "invalid_value"),
     ('{"answers": [{"question_id": "q1", "answer": 1, "seq": 1.5}]}', 400, "invalid_type"),
-    ('{"answers": [{"question_id": "q1", "answer": 1, "seq": 9007199254740992}]}', 422, "invalid_value"),
+    (
+        '{"answers": [{"question_id": "q1", "answer": 1, "seq": 9007199254740992}]}',
+        422, "invalid_value",
+    ),
     ('{"answers": [{"question_id": "q4", "answer": NaN}]}', 400, "invalid_json"),
     ('{"answers": [{"question_id": "q4", "answer": Infinity}]}', 400, "invalid_json"),
     ('{"answers": [{"question_id": "q4", "answer": 1e999}]}', 422, "invalid_value"),
@@ -163,12 +166,16 @@ BAD_BODIES: list[tuple[str, int, str]] = [
     ('{"answers": [{"question_id": "q7", "answer": {"\\u0000": "b"}}]}', 422, "invalid_value"),
     ('{"answers": [{"question_id": "q5", "answer": "\\ud800"}]}', 400, "invalid_json"),
     (f'{{"answers": [{{"question_id": "q6", "answer": {DEEP}}}]}}', 400, "invalid_json"),
-    ('{"answers": [{"question_id": "q6", "answer": ' + "[" * 90 + "]" * 90 + "}]}", 422, "invalid_answer"),
+    (
+        '{"answers": [{"question_id": "q6", "answer": ' + "[" * 90 + "]" * 90 + "}]}",
+        422, "invalid_answer",
+    ),
 ]  # fmt: skip
 BAD_ANSWERS: list[tuple[str, Any]] = [
     ("nope", "o1"),
     ("q1", "o9"), ("q1", ["o1"]), ("q1", 1), ("q1", {"id": "o1"}),
-    ("q2", "o1"), ("q2", ["o1", "o1"]), ("q2", ["o9"]), ("q2", [["o1"]]), ("q2", [None]), ("q2", {}),
+    ("q2", "o1"), ("q2", ["o1", "o1"]), ("q2", ["o9"]), ("q2", [["o1"]]), ("q2", [None]),
+    ("q2", {}),
     ("q3", "true"), ("q3", 1),
     ("q4", "NaN"), ("q4", "Infinity"), ("q4", "3,14"), ("q4", ""), ("q4", True), ("q4", "9" * 65),
     ("q4", "1e999"),
@@ -180,7 +187,8 @@ BAD_ANSWERS: list[tuple[str, Any]] = [
 
 def state(world: World, learner: Person) -> Any:
     return world.run(
-        "select to_jsonb(a) - 'updated_at' from public.user_assessment_attempts a where user_id = %s",
+        "select to_jsonb(a) - 'updated_at' from public.user_assessment_attempts a"
+        " where user_id = %s",
         learner.id,
     )
 

@@ -24,7 +24,8 @@ def status(world: World, learner: Person) -> tuple[Any, ...]:
 
 def finished(world: World, learner: Person) -> int:
     found: int = world.one(
-        "select count(*) from public.progress_events where user_id = %s and kind = 'module_completed'",
+        "select count(*) from public.progress_events"
+        " where user_id = %s and kind = 'module_completed'",
         learner.id,
     )
     return found
@@ -160,7 +161,8 @@ def drift(world: World, courses: list[int]) -> list[Any]:
           select m.id, m.completion_rule, mp.user_id,
                  count(l.id) filter (where l.is_countable) as lessons,
                  count(l.id) filter (where l.is_countable and p.is_completed) as done,
-                 count(l.id) filter (where l.is_countable and l.completion_rule = 'pass') as quizzes,
+                 count(l.id) filter (
+                   where l.is_countable and l.completion_rule = 'pass') as quizzes,
                  count(l.id) filter (where l.is_countable and l.completion_rule = 'pass'
                    and p.is_completed) as passed
             from public.modules m

@@ -1,7 +1,8 @@
 """Real submissions of an Open University course, replayed over HTTP as assignments graded by staff.
 
-Data: Kuzilek, Hlosta, Zdrahal, Open University Learning Analytics dataset, Scientific Data 2017 (CC BY
-4.0). One presentation is replayed always, the other with --long; both are skipped where the data is not.
+Data: Kuzilek, Hlosta, Zdrahal, Open University Learning Analytics dataset, Scientific Data 2017
+(CC BY 4.0). One presentation is replayed always, the other with --long; both are skipped where the
+data is not.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ async def replay(
                 try:
                     done = await me.submit_quiz(lesson, answer, client_key=key)
                 except WaymarkError as error:
-                    assert (error.status, error.code) == (403, "enrollment_inactive")
+                    if (error.status, error.code) != (403, "enrollment_inactive"):
+                        raise
                     refused.append(submission)
                     continue
                 assert (done["attempt"]["status"], done["attempt"]["passed"]) == ("submitted", None)
@@ -202,11 +204,13 @@ def test_replay(stack: Stack, name: str) -> None:
     }
     users = {student: str(uuid.uuid4()) for student in run.left}
     world.run(
-        "insert into auth.users (id, email) select u, u || '@example.com' from unnest(%s::uuid[]) u",
+        "insert into auth.users (id, email)"
+        " select u, u || '@example.com' from unnest(%s::uuid[]) u",
         list(users.values()),
     )
     world.run(
-        "insert into public.enrollments (user_id, course_id) select u, %s from unnest(%s::uuid[]) u",
+        "insert into public.enrollments (user_id, course_id)"
+        " select u, %s from unnest(%s::uuid[]) u",
         world.course, list(users.values()),
     )  # fmt: skip
     teacher = str(world.staff().id)

@@ -155,7 +155,10 @@ def test_a_regrade_after_a_corrected_key(world: World) -> None:
         learner.call("submit_quiz", lesson_id=lesson, answers=sheet(answers))
     teacher = world.staff()
     world.set_quiz(lesson, mended)
-    rows = "select user_id::text, score, passed from public.user_assessment_attempts where lesson_id = %s"
+    rows = (
+        "select user_id::text, score, passed from public.user_assessment_attempts"
+        " where lesson_id = %s"
+    )
     before = sorted(world.run(rows, lesson))
 
     tally = {
@@ -288,7 +291,8 @@ def test_a_deleted_enrolment_does_not_stop_the_sweep(world: World) -> None:
     assert server.call("expire_attempts", limit=1000)["expired"] >= 1
     rows = dict(
         world.run(
-            "select user_id::text, status from public.user_assessment_attempts where lesson_id = %s",
+            "select user_id::text, status from public.user_assessment_attempts"
+            " where lesson_id = %s",
             lesson,
         )
     )
