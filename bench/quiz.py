@@ -1,7 +1,8 @@
 """What submitting a quiz of 200 questions costs inside the database, beside a plain completion.
 
 Both take turns in one session, so that whatever disturbs the machine disturbs both; each measured
-call is a real first one, run under EXPLAIN ANALYZE. By itself: `python -m bench.quiz` with DB_URL set.
+call is a real first one, run under EXPLAIN ANALYZE. By itself: `python -m bench.quiz` with DB_URL
+set.
 """
 
 from __future__ import annotations
