@@ -16,7 +16,8 @@ create table public.progress_events (
   kind text not null
     constraint kind_is_valid check (kind in (
       'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted',
-      'module_completed', 'course_completed')),
+      'module_completed', 'course_completed', 'attempt_started', 'attempt_submitted',
+      'attempt_graded')),
   data jsonb not null default '{}',
   transaction_id xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default now(),

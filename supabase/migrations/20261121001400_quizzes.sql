@@ -5,7 +5,10 @@
 -- there, since whoever has seen them all has used the attempt; nor does one with a window.
 
 select private.require_free(array[
-  'private.questions', 'private.save_quiz', 'private.quiz_faults', 'public.set_quiz']);
+  'private.decimal_text', 'private.fold_text', 'private.is_closed_quiz', 'private.item_id',
+  'private.name_options', 'private.name_questions', 'private.questions', 'private.quiz_faults',
+  'private.quiz_questions', 'private.quiz_rows', 'private.save_quiz', 'private.set_quiz',
+  'private.texts', 'private.tg_lessons__quiz_data', 'public.set_quiz']);
 
 alter table public.lessons
   add column quiz_data jsonb,
@@ -14,7 +17,8 @@ alter table public.lessons
   add column attempt_cooldown_seconds integer
     check (attempt_cooldown_seconds between 1 and 31536000),
   add column quiz_available_from timestamptz,
-  add column quiz_available_until timestamptz,
+  add column quiz_available_until timestamptz
+    constraint quiz_window_is_valid check (quiz_available_until > quiz_available_from),
   add column reveal_policy text not null default 'after_submit'
     constraint reveal_policy_is_valid check (
       reveal_policy in ('never', 'after_submit', 'after_pass', 'after_last_attempt')),
@@ -22,8 +26,7 @@ alter table public.lessons
     constraint score_policy_is_valid check (score_policy in ('best', 'last', 'first', 'average')),
   add column shuffle_options boolean not null default false,
   add column question_pools jsonb not null default '{}'
-    constraint question_pools_is_object check (jsonb_typeof(question_pools) = 'object'),
-  add constraint quiz_window_is_valid check (quiz_available_until > quiz_available_from);
+    constraint question_pools_is_object check (jsonb_typeof(question_pools) = 'object');
 comment on column public.lessons.quiz_data is
   'What may be seen before an attempt: {total_questions, shuffle_options, questions?}; derived, never answers.';
 comment on column public.lessons.reveal_policy is

@@ -1,9 +1,11 @@
 -- Grading: exact, set-based, and the only place that reads keys. Runs as the migrating role, so that the
 -- write path (waymark_writer) can have an attempt graded without being able to read a key.
 
-select private.require_free(array['private.answer_fault', 'private.fraction', 'private.grade']);
+select private.require_free(array[
+  'private.answer_fault', 'private.draw_questions', 'private.fraction', 'private.grade',
+  'private.has_passed', 'private.revealed_keys', 'private.score_percent', 'private.total_points']);
 
--- plpgsql throughout, and no helper called per row: a function with a search_path of its own is never
+-- plpgsql throughout, expressions rather than queries where there is one, and no helper called per row: a function with a search_path of its own is never
 -- inlined, SQL functions are planned anew in every query, and an attempt may have a thousand questions.
 
 -- Shape of an answer, against the question as the learner was shown it. Null clears an answer.
@@ -27,7 +29,9 @@ begin
       v_ids := jsonb_path_query_array(p_question, '$.options[*].id');
       if jsonb_typeof(p_answer) <> 'array' or not v_ids @> p_answer then
         return 'must be a list of different option ids';
-      elsif (select count(*) <> count(distinct a) from jsonb_array_elements(p_answer) a) then
+      elsif jsonb_array_length(p_answer) <> jsonb_array_length(jsonb_path_query_array(
+        v_ids, '$[*] ? (@ == $chosen[*])', jsonb_build_object('chosen', p_answer)))
+      then
         return 'must be a list of different option ids';
       end if;
     when 'true_false' then
@@ -54,10 +58,11 @@ begin
     when 'matching' then
       if jsonb_typeof(p_answer) <> 'object' then
         return 'must map ids of the left to ids of the right';
-      elsif exists (
-        select from jsonb_each(p_answer) as a
-         where not p_question -> 'left' @> jsonb_build_array(jsonb_build_object('id', a.key))
-            or not p_question -> 'right' @> jsonb_build_array(jsonb_build_object('id', a.value)))
+      elsif not (
+        jsonb_path_query_array(p_question, '$.left[*].id')
+          @> jsonb_path_query_array(p_answer, '$.keyvalue().key')
+        and jsonb_path_query_array(p_question, '$.right[*].id')
+          @> jsonb_path_query_array(p_answer, '$.*'))
       then
         return 'must map ids of the left to ids of the right';
       end if;
@@ -81,6 +86,7 @@ language plpgsql immutable security invoker set search_path = ''
 as $$
 declare
   v_correct jsonb := p_key -> 'correct';
+  v_hits integer;
 begin
   if p_kind = 'free_text' then
     return null;
@@ -97,12 +103,10 @@ begin
       return (p_key -> 'folded' ? private.fold_text(p_answer #>> '{}'))::integer;
     when 'multiple_choice' then
       if p_scoring = 'partial' then
-        return (
-          select greatest(0, (
-                   count(*) filter (where v_correct @> a)
-                   - count(*) filter (where not v_correct @> a))::numeric)
-                 / jsonb_array_length(v_correct)
-            from jsonb_array_elements(p_answer) a);
+        v_hits := jsonb_array_length(jsonb_path_query_array(
+          p_answer, '$[*] ? (@ == $correct[*])', p_key));
+        return greatest(0, 2 * v_hits - jsonb_array_length(p_answer))::numeric
+          / jsonb_array_length(v_correct);
       end if;
       -- Lists of different ids: each holds the other.
       return (p_answer @> v_correct and v_correct @> p_answer)::integer;
@@ -210,6 +214,12 @@ create function private.draw_questions(l public.lessons) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
+  if l.question_pools = '{}' and not l.shuffle_options then
+    return (
+      select jsonb_agg(q.body order by q.position, q.id)
+        from private.questions q
+       where q.lesson_id = l.id and q.removed_at is null and q.pool is null);
+  end if;
   return (
     select jsonb_agg(
              case when l.shuffle_options and r.body ? 'options'

@@ -5,9 +5,16 @@
 -- course, so numbers have no gaps and a maximum cannot be overrun by a second tab.
 
 select private.require_free(array[
-  'public.start_attempt', 'public.get_attempts', 'public.save_answers', 'public.submit_attempt',
-  'public.submit_quiz', 'public.grade_attempt', 'public.regrade_lesson',
-  'public.get_lesson_attempts', 'public.import_attempt', 'public.expire_attempts']);
+  'private.add_counts', 'private.all_graded', 'private.attempt_closed', 'private.attempt_json',
+  'private.attempt_refusal', 'private.attempt_results', 'private.begin_attempt',
+  'private.check_client_key', 'private.finish_attempt', 'private.fold_statistics',
+  'private.get_attempts', 'private.grace', 'private.is_over', 'private.is_seq',
+  'private.merge_answers', 'private.my_attempt', 'private.open_attempt', 'private.open_quiz',
+  'private.pending_counts', 'private.question_statistics', 'private.question_stats',
+  'private.refuse', 'private.results_open', 'private.save_answers', 'private.settle_attempt',
+  'private.start_attempt', 'private.submit_answer', 'private.submit_attempt',
+  'private.submit_quiz', 'private.with_grade', 'public.get_attempts', 'public.save_answers',
+  'public.start_attempt', 'public.submit_attempt', 'public.submit_quiz']);
 
 create table public.user_assessment_attempts (
   id uuid primary key default gen_random_uuid(),
@@ -143,11 +150,6 @@ create policy "Learners advance their own attempts" on public.user_assessment_at
   for update to authenticated, waymark_writer
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
 
-alter table public.progress_events drop constraint kind_is_valid;
-alter table public.progress_events add constraint kind_is_valid check (kind in (
-  'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted', 'module_completed',
-  'course_completed', 'attempt_started', 'attempt_submitted', 'attempt_graded'));
-
 -- What the write path may now set beside completion.
 grant update (attempts, best_score) on table public.user_progress to waymark_writer;
 grant insert (attempts), update (attempts) on table public.daily_activity to waymark_writer;
@@ -276,10 +278,11 @@ begin
         when not e.body ? 'answer' then 'an entry has no answer'
         when e.body ? 'seq' and private.is_seq(e.body -> 'seq') is not true then
           'seq must be an integer from 0 to 9007199254740991'
-        when q.body is null then 'unknown question ' || left(e.body ->> 'question_id', 64)
+        -- By its place: what callers wrote is not for the database's log.
+        when q.body is null then 'entry ' || e.place || ' names an unknown question'
         else (e.body ->> 'question_id') || ' ' || private.answer_fault(q.body, e.body -> 'answer')
       end as fault
-        from jsonb_array_elements(p_answers) as e (body)
+        from jsonb_array_elements(p_answers) with ordinality as e (body, place)
         left join jsonb_array_elements(a.questions) as q (body)
           on q.body ->> 'id' = e.body ->> 'question_id'
     ) as f;
@@ -791,6 +794,25 @@ $$;
 comment on function private.check_client_key(uuid, uuid, uuid, text) is
   'Refuses a client key of the wrong length, or of another attempt.';
 
+-- What a submit has changed of the attempt in hand: its questions and answers, which may be large, are
+-- not fetched a second time.
+create function private.with_grade(a public.user_assessment_attempts)
+returns public.user_assessment_attempts
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  select x.status, x.submitted_at, x.graded_at, x.expired, x.client_key, x.score, x.percent,
+         x.passed, x.correct_count
+    into a.status, a.submitted_at, a.graded_at, a.expired, a.client_key, a.score, a.percent,
+         a.passed, a.correct_count
+    from public.user_assessment_attempts x
+   where x.id = a.id;
+  return a;
+end
+$$;
+comment on function private.with_grade(public.user_assessment_attempts) is
+  'The attempt with its grade as it is stored now.';
+
 create function private.save_answers(p_attempt_id uuid, p_answers jsonb) returns json
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -840,7 +862,7 @@ begin
   perform private.check_client_key(v_user_id, a.lesson_id, a.id, p_client_key);
   a.answers := private.merge_answers(a, p_answers);
   v := private.finish_attempt(v, a, v_now, false, p_client_key);
-  return private.submit_answer(v, private.my_attempt(v_user_id, p_attempt_id), true);
+  return private.submit_answer(v, private.with_grade(a), true);
 end
 $$;
 comment on function private.submit_attempt(uuid, jsonb, text) is
@@ -903,7 +925,7 @@ begin
   end if;
   a.answers := private.merge_answers(a, p_answers);
   v := private.finish_attempt(v, a, v_now, false, p_client_key);
-  return private.submit_answer(v, private.my_attempt(v_user_id, a.id), true);
+  return private.submit_answer(v, private.with_grade(a), true);
 end
 $$;
 comment on function private.submit_quiz(uuid, jsonb, text) is 'Start and submit in one go.';
@@ -964,6 +986,7 @@ revoke execute on function private.start_attempt from public;
 revoke execute on function private.get_attempts from public;
 revoke execute on function private.my_attempt from public;
 revoke execute on function private.attempt_closed from public;
+revoke execute on function private.with_grade from public;
 revoke execute on function private.save_answers from public;
 revoke execute on function private.submit_attempt from public;
 revoke execute on function private.submit_answer from public;
@@ -999,6 +1022,7 @@ alter function private.begin_attempt owner to waymark_writer;
 alter function private.start_attempt owner to waymark_writer;
 alter function private.get_attempts owner to waymark_writer;
 alter function private.my_attempt owner to waymark_writer;
+alter function private.with_grade owner to waymark_writer;
 alter function private.attempt_closed owner to waymark_writer;
 alter function private.save_answers owner to waymark_writer;
 alter function private.submit_attempt owner to waymark_writer;

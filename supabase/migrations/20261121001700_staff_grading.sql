@@ -2,6 +2,14 @@
 -- other people's rows, so they belong to the migrating role and check the caller first; every change is
 -- audited.
 
+select private.require_free(array[
+  'private.expire_attempts', 'private.fold_statistics_door', 'private.get_lesson_attempts',
+  'private.grade_attempt', 'private.import_attempt', 'private.lock_enrollments',
+  'private.open_for_staff', 'private.regrade_lesson', 'private.replace_results',
+  'private.require_grader', 'private.staff_attempt_json', 'public.expire_attempts',
+  'public.fold_statistics', 'public.get_lesson_attempts', 'public.grade_attempt',
+  'public.import_attempt', 'public.regrade_lesson']);
+
 create function private.require_grader(p_course_id bigint) returns void
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -190,7 +198,7 @@ begin
   select string_agg(f.fault, '; ') into v_fault
     from (
       select case
-        when q.body is null then 'unknown question ' || left(coalesce(g.body ->> 'question_id', '?'), 64)
+        when q.body is null then 'entry ' || (g.place + 1) || ' names an unknown question'
         when q.body ->> 'kind' <> 'free_text' then
           (g.body ->> 'question_id') || ' is graded by its key: correct the key and regrade'
         when private.decimal_text(g.body -> 'points') is null
@@ -346,7 +354,8 @@ begin
   end if;
   v := private.open_for_staff(p_user_id, p_lesson_id);
   if (v.progress).user_id is null then
-    v := private.record_start(v, v_at);
+    -- Begun now: the history has no room for the years before it.
+    v := private.record_start(v, private.clock(), v_at);
   end if;
   insert into public.user_assessment_attempts as x
     (user_id, lesson_id, course_id, cycle, number, status, is_imported, started_at, submitted_at,

@@ -1,4 +1,4 @@
-"""Attempts cannot be overrun, lost or moved: races, autosave, expiry, cool-down, window, freezing."""
+"""Attempts cannot be overrun, lost or moved: races, autosave, expiry, window, freezing."""
 
 from __future__ import annotations
 
@@ -145,9 +145,11 @@ def test_saves_out_of_order_lose_nothing(world: World) -> None:
     learner = world.learner()
     saves = [
         [{"question_id": "q1", "answer": "o2", "seq": 1}],
-        [{"question_id": "q1", "answer": "o1", "seq": 2}, {"question_id": "q2", "answer": "o2", "seq": 2}],
+        [{"question_id": "q1", "answer": "o1", "seq": 2},
+         {"question_id": "q2", "answer": "o2", "seq": 2}],
         [{"question_id": "q2", "answer": "o1", "seq": 3}],
-        [{"question_id": "q1", "answer": "o2", "seq": 1}, {"question_id": "q2", "answer": None, "seq": 1}],
+        [{"question_id": "q1", "answer": "o2", "seq": 1},
+         {"question_id": "q2", "answer": None, "seq": 1}],
     ]  # fmt: skip
     for order in itertools.permutations(saves):
         attempt = start(learner, lesson)["id"]
@@ -202,7 +204,9 @@ def test_an_unchanged_save_writes_nothing(world: World) -> None:
 def test_the_same_key_answers_the_same(world: World) -> None:
     lesson = world.quiz(TWO)
     learner = world.learner()
-    first = learner.call("submit_quiz", lesson_id=lesson, answers=world.right(lesson), client_key="a")
+    first = learner.call(
+        "submit_quiz", lesson_id=lesson, answers=world.right(lesson), client_key="a"
+    )
     again = learner.call("submit_quiz", lesson_id=lesson, answers=[], client_key="a")
     assert (first.pop("changed"), again.pop("changed")) == (True, False)
     for answer in (first, again):
@@ -281,7 +285,7 @@ def test_an_expired_attempt_is_graded_on_what_was_saved(world: World, by: str) -
 
 def test_the_grace_of_a_few_seconds(world: World) -> None:
     learner = world.learner()
-    lesson, attempt = overdue(world, learner)
+    _lesson, attempt = overdue(world, learner)
     learner.at(NOW + timedelta(seconds=65))
     learner.call("save_answers", attempt_id=attempt, answers=sheet({"q2": "o1"}))
     done = learner.call("submit_attempt", attempt_id=attempt)["attempt"]
@@ -356,7 +360,9 @@ def test_pools_are_drawn_once_and_options_shuffled_once(world: World) -> None:
         drawn.add(tuple(asked))
         orders.add(tuple(o["id"] for o in first["questions"][0]["options"]))
         keys = {q: a for q, a in world.keys(lesson).items() if q in asked}
-        assert learner.call("submit_quiz", lesson_id=lesson, answers=sheet(keys))["attempt"]["passed"]
+        assert learner.call("submit_quiz", lesson_id=lesson, answers=sheet(keys))["attempt"][
+            "passed"
+        ]
         outside = next(q["id"] for n in range(10) if (q := {"id": f"q{n + 1}"})["id"] not in asked)
         again = start(learner, lesson)
         if outside not in [q["id"] for q in again["questions"]]:
@@ -394,7 +400,9 @@ def test_an_open_quiz_shows_its_questions(world: World) -> None:
     data = world.one("select quiz_data from public.lessons where id = %s", lesson)
     assert [q["kind"] for q in data["questions"]] == [q["kind"] for q in EVERY_KIND]
     world.run("update public.lessons set max_attempts = 3 where id = %s", lesson)
-    assert "questions" not in world.one("select quiz_data from public.lessons where id = %s", lesson)
+    assert "questions" not in world.one(
+        "select quiz_data from public.lessons where id = %s", lesson
+    )
     world.run("update public.lessons set max_attempts = null where id = %s", lesson)
     assert world.one("select quiz_data from public.lessons where id = %s", lesson) == data
 
@@ -425,9 +433,7 @@ def test_an_open_attempt_survives_edits_of_the_quiz(world: World) -> None:
     learner = world.learner()
     attempt = start(learner, lesson)
     # One before, one away, an option more: places shift, answers do not.
-    world.set_quiz(
-        lesson, [choice("New", "x", "y"), choice("First?", "z", "a", "b", "c", right=1)]
-    )
+    world.set_quiz(lesson, [choice("New", "x", "y"), choice("First?", "z", "a", "b", "c", right=1)])
     done = learner.call(
         "submit_attempt", attempt_id=attempt["id"], answers=sheet({"q1": "o1", "q2": "o1"})
     )["attempt"]

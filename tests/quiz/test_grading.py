@@ -17,7 +17,7 @@ from tests.support import grading
 
 SHEETS = 60  # by example; every one holds as many questions as the quiz
 # Letters of several scripts with marks, ligatures, widths, final and dotted forms, odd white space.
-LETTERS = "aAbBßẞÅå\u0041\u030aéÉe\u0301ﬁﬀςσΣİıiIЖжΆάǅǄＡａ①½ \t\u00a0\u2003\u2028\u3000ſkKK"
+LETTERS = "aAbBßẞÅå\u0041\u030aéÉe\u0301ﬁﬀςσΣİıiIЖжΆάǅǄＡａ①½ \t\u00a0\u2003\u2028\u3000ſkKK"  # noqa: RUF001
 texts = st.text(LETTERS, min_size=1, max_size=8).filter(lambda t: grading.fold(t) != "")
 points = st.decimals("0.01", "50", places=2)
 scorings = st.sampled_from(["all_or_nothing", "partial"])
@@ -153,7 +153,8 @@ def check(world: World, lesson: str, written: Any, seed: int, mark: int) -> None
         select private.total_points(g.results) as score,
                private.score_percent(private.total_points(g.results), t.top, %(mark)s),
                private.has_passed(private.total_points(g.results), t.top, %(mark)s),
-               (select count(*) from jsonb_array_elements(g.results) r where r -> 'correct' = 'true'),
+               (select count(*) from jsonb_array_elements(g.results) r
+                 where r -> 'correct' = 'true'),
                (select string_agg(private.answer_fault(s.body, x.value -> 'answer'), '; ')
                   from jsonb_array_elements(%(seen)s) s (body)
                   join jsonb_each(a.body) x on x.key = s.body ->> 'id')

@@ -24,7 +24,8 @@ def status(world: World, learner: Person) -> tuple[Any, ...]:
 
 def finished(world: World, learner: Person) -> int:
     found: int = world.one(
-        "select count(*) from public.progress_events where user_id = %s and kind = 'module_completed'",
+        "select count(*) from public.progress_events"
+        " where user_id = %s and kind = 'module_completed'",
         learner.id,
     )
     return found
@@ -89,11 +90,15 @@ def test_a_change_of_rule_settles_its_learners(world: World) -> None:
     done, begun = world.learner(), world.learner()
     done.call("submit_quiz", lesson_id=quiz, answers=RIGHT)
     begun.call("start_lesson", lesson_id=quiz)
-    world.run("update public.modules set completion_rule = 'quiz_passed' where id = %s", world.module)
+    world.run(
+        "update public.modules set completion_rule = 'quiz_passed' where id = %s", world.module
+    )
     assert status(world, done) == ("completed", 1, 2, 1, 1, True)
     assert status(world, begun) == ("in_progress", 0, 2, 0, 1, False)
     assert (finished(world, done), finished(world, begun)) == (1, 0)
-    world.run("update public.modules set completion_rule = 'all_lessons' where id = %s", world.module)
+    world.run(
+        "update public.modules set completion_rule = 'all_lessons' where id = %s", world.module
+    )
     assert status(world, done)[0] == "in_progress"
 
 
@@ -156,7 +161,8 @@ def drift(world: World, courses: list[int]) -> list[Any]:
           select m.id, m.completion_rule, mp.user_id,
                  count(l.id) filter (where l.is_countable) as lessons,
                  count(l.id) filter (where l.is_countable and p.is_completed) as done,
-                 count(l.id) filter (where l.is_countable and l.completion_rule = 'pass') as quizzes,
+                 count(l.id) filter (
+                   where l.is_countable and l.completion_rule = 'pass') as quizzes,
                  count(l.id) filter (where l.is_countable and l.completion_rule = 'pass'
                    and p.is_completed) as passed
             from public.modules m

@@ -163,9 +163,7 @@ def test_a_pass_opens_nobody_elses(world: World) -> None:
 def recount(world: World, lesson: str) -> dict[str, tuple[Any, ...]]:
     """Statistics by question, from the attempts and their results and nothing else."""
     found: dict[str, list[Any]] = {}
-    kinds = dict(
-        world.run("select id, kind from private.questions where lesson_id = %s", lesson)
-    )
+    kinds = dict(world.run("select id, kind from private.questions where lesson_id = %s", lesson))
     for answers, results in world.run(
         "select a.answers, r.results from public.user_assessment_attempts a"
         " join private.attempt_results r on r.attempt_id = a.id"
@@ -230,7 +228,9 @@ def test_statistics_equal_a_recount(world: World) -> None:
         elif step == "fold":
             world.one("select public.fold_statistics(%s)", chance.choice([1, 1000]))
         else:
-            flipped = choice("Capital of France?", "Paris", "Lyon", "Nice", right=chance.randrange(3))
+            flipped = choice(
+                "Capital of France?", "Paris", "Lyon", "Nice", right=chance.randrange(3)
+            )
             world.set_quiz(lesson, [flipped, *questions[1:]], pools={"p": 1})
         assert statistics(world, lesson) == recount(world, lesson)
     world.one("select public.fold_statistics(10000)")

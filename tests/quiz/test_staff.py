@@ -109,14 +109,19 @@ def test_who_may_not(world: World, worlds: Any) -> None:
         world.staff("instructor", course=elsewhere.course), elsewhere.staff("author"),
     ]  # fmt: skip
     calls: list[tuple[str, dict[str, Any]]] = [
-        ("grade_attempt", {"attempt_id": attempt, "grades": [{"question_id": "q1", "points": 100}]}),
+        (
+            "grade_attempt",
+            {"attempt_id": attempt, "grades": [{"question_id": "q1", "points": 100}]},
+        ),
         ("regrade_lesson", {"lesson_id": lesson, "dry_run": False}),
         ("regrade_lesson", {"lesson_id": lesson}),
         ("get_lesson_attempts", {"lesson_id": lesson}),
     ]
     teacher = world.staff()
     assert len(teacher.call("get_lesson_attempts", lesson_id=lesson)["attempts"]) == 1
-    before = world.run("select to_jsonb(a) from public.user_assessment_attempts a where id = %s", attempt)
+    before = world.run(
+        "select to_jsonb(a) from public.user_assessment_attempts a where id = %s", attempt
+    )
     for stranger in strangers:
         for rpc, arguments in calls:
             refused = stranger.refusal(rpc, **arguments)
@@ -130,7 +135,9 @@ def test_who_may_not(world: World, worlds: Any) -> None:
     for rpc, arguments in calls:
         with pytest.raises(Exception, match="permission denied"):
             anonymous.call(rpc, **arguments)
-    after = world.run("select to_jsonb(a) from public.user_assessment_attempts a where id = %s", attempt)
+    after = world.run(
+        "select to_jsonb(a) from public.user_assessment_attempts a where id = %s", attempt
+    )
     assert before == after
 
 
@@ -148,7 +155,10 @@ def test_a_regrade_after_a_corrected_key(world: World) -> None:
         learner.call("submit_quiz", lesson_id=lesson, answers=sheet(answers))
     teacher = world.staff()
     world.set_quiz(lesson, mended)
-    rows = "select user_id::text, score, passed from public.user_assessment_attempts where lesson_id = %s"
+    rows = (
+        "select user_id::text, score, passed from public.user_assessment_attempts"
+        " where lesson_id = %s"
+    )
     before = sorted(world.run(rows, lesson))
 
     tally = {
@@ -164,7 +174,8 @@ def test_a_regrade_after_a_corrected_key(world: World) -> None:
     results = {user: (score, passed) for user, score, passed in world.run(rows, lesson)}
     assert [results[learner.id] for learner in learners] == [(2, True), (2, True), (0, False)]
     completed = [
-        learner.call("get_lesson_progress", lesson_id=lesson)["is_completed"] for learner in learners
+        learner.call("get_lesson_progress", lesson_id=lesson)["is_completed"]
+        for learner in learners
     ]
     assert completed == [True, True, False]
     ((actor, user, reason, _, after),) = audited(world, "attempt.regrade")
@@ -186,7 +197,9 @@ def test_a_regrade_goes_by_slices(world: World) -> None:
     teacher = world.staff()
     cursor, changed, rounds = None, 0, 0
     while rounds == 0 or cursor:
-        done = teacher.call("regrade_lesson", lesson_id=lesson, dry_run=False, cursor=cursor, limit=2)
+        done = teacher.call(
+            "regrade_lesson", lesson_id=lesson, dry_run=False, cursor=cursor, limit=2
+        )
         cursor, changed, rounds = done["cursor"], changed + done["changed"], rounds + 1
     assert (changed, rounds) == (5, 3)
 
@@ -232,7 +245,9 @@ def test_an_imported_attempt(world: World) -> None:
 def test_a_bad_import_is_refused(world: World, percent: Any) -> None:
     learner, lesson = world.learner(), world.quiz(TWO)
     server = world.person(None, "service_role")
-    refused = server.refusal("import_attempt", user_id=learner.id, lesson_id=lesson, percent=percent)
+    refused = server.refusal(
+        "import_attempt", user_id=learner.id, lesson_id=lesson, percent=percent
+    )
     assert (refused.code, refused.status) == ("invalid_value", 422)
 
 
@@ -256,7 +271,8 @@ def test_late_grading_counts_when_it_was_handed_in_in_time(world: World) -> None
     learner, teacher = world.learner(), world.staff()
     _, attempt = essay(world, learner)
     world.run(
-        "update public.enrollments set expires_at = clock_timestamp() where user_id = %s", learner.id
+        "update public.enrollments set expires_at = clock_timestamp() where user_id = %s",
+        learner.id,
     )
     graded = teacher.call(
         "grade_attempt", attempt_id=attempt, grades=[{"question_id": "q1", "points": 100}]
@@ -275,7 +291,8 @@ def test_a_deleted_enrolment_does_not_stop_the_sweep(world: World) -> None:
     assert server.call("expire_attempts", limit=1000)["expired"] >= 1
     rows = dict(
         world.run(
-            "select user_id::text, status from public.user_assessment_attempts where lesson_id = %s",
+            "select user_id::text, status from public.user_assessment_attempts"
+            " where lesson_id = %s",
             lesson,
         )
     )

@@ -108,10 +108,8 @@ class World:
         return str(_insert(self.operator, "lessons", row))
 
     def quiz(self, questions: Sequence[Mapping[str, Any]], **columns: Any) -> str:
-        """A quiz with rule pass, unless told otherwise; pools and shuffle_options are the quiz's."""
-        quiz = {
-            name: columns.pop(name) for name in ("pools", "shuffle_options") if name in columns
-        }
+        """A quiz with rule pass, unless told; pools and shuffle_options are the quiz's."""
+        quiz = {name: columns.pop(name) for name in ("pools", "shuffle_options") if name in columns}
         lesson = self.lesson(**{"type": "quiz", "completion_rule": "pass", **columns})
         self.set_quiz(lesson, questions, **quiz)
         return lesson
