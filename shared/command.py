@@ -59,7 +59,11 @@ def _parser() -> _Parser:
 
     importing = add("import", _import, "make a course equal to a file; progress stays", file)
     importing.add_argument("--dry-run", action="store_true", help="only say what would change")
-    add("validate", _validate, "check a file without any project", file)
+    validating = add("validate", _validate, "check a file without any project", file)
+    for lenient in (importing, validating):
+        lenient.add_argument(
+            "--skip-faulty", action="store_true", help="leave faulty questions out, and list them"
+        )
     add("sql", _sql, "print the import as one SQL statement", file)
     add("schema", _schema, "print the JSON Schema of course files")
     return parser
@@ -69,7 +73,7 @@ def _import(options: argparse.Namespace) -> int:
     # Here, because checking a file needs no client and should not pay for one.
     from shared import admin
 
-    document = courses.load(options.file)
+    document = _loaded(options)
     try:
         project, place = admin.find(os.environ)
     except admin.NoProject as problem:
@@ -88,8 +92,25 @@ def _import(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _loaded(options: argparse.Namespace) -> dict[str, Any]:
+    """The document, after saying what was left out of it."""
+    if not options.skip_faulty:
+        return courses.load(options.file)
+    skipped = courses.Skipped(options.file)
+    try:
+        return courses.load(options.file, skipped)
+    finally:
+        for line in skipped.lines():
+            print(f"{line} (left out)", file=sys.stderr)
+        for slug in skipped.articles:
+            print(
+                f"{options.file}: lesson {slug}: no question is left, so it becomes an article",
+                file=sys.stderr,
+            )
+
+
 def _validate(options: argparse.Namespace) -> int:
-    document = courses.load(options.file)
+    document = _loaded(options)
     modules = document["modules"]
     lessons = sum(len(module.get("lessons", [])) for module in modules)
     print(f"{options.file}: valid; {document['slug']}, {len(modules)} modules, {lessons} lessons")

@@ -1,24 +1,36 @@
 """The course file: what an author writes, checked in full before it reaches the database.
 
 `load` reads a file and either returns the document for the import_course RPC or raises CourseError
-with every fault found. docs/reference/course-format.md explains the format; its JSON Schema is
-generated from the models below.
+with every fault found; told so, it leaves faulty questions out instead. The format is explained in
+docs/reference/course-format.md; its JSON Schema is generated from the models below.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
 
 VERSION = 1
 MAX_BYTES = 16 * 1024 * 1024  # of the file, and of its content files together
@@ -35,10 +47,21 @@ _NEEDS = {
     "embed": ("video_url",),
     "article": ("content", "content_file"),
     "download": ("resources",),
+    "quiz": ("quiz",),
 }
 # A rule's own fields: they mean nothing beside another rule.
-_PARAMETERS = {"min_view_seconds": "view", "watch_percent": "watch", "pass_percent": "pass"}
+_PARAMETERS = {"min_view_seconds": "view", "watch_percent": "watch"}
 _GRADED = ("quiz", "assignment")
+# And those of a quiz: they mean nothing without one.
+_QUIZ_RULES = (
+    "max_attempts",
+    "time_limit_seconds",
+    "attempt_cooldown_seconds",
+    "quiz_available_from",
+    "quiz_available_until",
+    "reveal_policy",
+    "score_policy",
+)
 
 # The models --------------------------------------------------------------------------------------
 
@@ -87,6 +110,205 @@ class Resource(_Model):
     kind: Literal["link", "file"] = "link"
 
 
+def _decimal(value: Any) -> Any:
+    """A number that the database holds exactly; as text where JSON numbers would round it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise PydanticCustomError("decimal", "must be a number")
+    text = value if isinstance(value, str) else repr(value)
+    if not re.fullmatch(_DECIMAL, text):
+        raise PydanticCustomError("decimal", "must be a number")
+    if len(text if isinstance(value, str) else f"{Decimal(text):f}") > 64:
+        raise PydanticCustomError("decimal", "must be a number of at most 64 characters")
+    return value
+
+
+_DECIMAL = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?"
+_Number = Annotated[
+    Any,
+    AfterValidator(_decimal),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number"},
+                {"type": "string", "pattern": f"^{_DECIMAL}$", "maxLength": 64},
+            ],
+            "description": "Kept exactly: a number, or one in quotes when it has many digits.",
+        }
+    ),
+]
+_Words = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=2_000,
+        pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*[^\s\x00-\x1f\x7f]"
+        r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$",
+    ),
+]
+_Prose = Annotated[_Words, Field(max_length=20_000, description="Markdown.")]
+_Id = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="Stable key; without one, its text says which one it is.",
+    ),
+]
+_Points = Annotated[
+    float,
+    Field(gt=0, le=100_000, description="At most 2 decimals."),
+    PlainSerializer(lambda points: int(points) if points == int(points) else points),
+]
+_Pool = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Moment = Annotated[
+    str,
+    Field(
+        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})$",
+        description="Time with zone, such as 2030-01-31T08:00Z.",
+    ),
+]
+
+
+class Media(_Model):
+    """A picture, sound or film that a question shows."""
+
+    url: _Url
+    kind: Literal["image", "audio", "video"] = "image"
+    alt: _Description | None = Field(None, description="The same in words.")
+
+
+class Option(_Model):
+    """One of the answers to choose from."""
+
+    id: _Id | None = None
+    text: _Words
+    correct: bool = False
+
+
+class Pair(_Model):
+    """Two things that belong together."""
+
+    left: _Words
+    right: _Words
+
+
+class _Question(_Model):
+    id: _Id | None = None
+    text: _Prose
+    points: _Points = 1
+    pool: _Pool | None = Field(None, description="The pool that it is drawn from.")
+    media: Annotated[list[Media], Field(max_length=20)] = []
+    explanation: Annotated[_Text, Field(max_length=20_000)] | None = Field(
+        None, description="Markdown, shown with the right answer."
+    )
+
+
+_Options = Annotated[list[Option], Field(min_length=2, max_length=100)]
+_Scoring = Literal["all_or_nothing", "partial"]
+_RIGHT = {"required": ["correct"], "properties": {"correct": {"const": True}}}
+
+
+def _some_right(most: int | None) -> dict[str, Any]:
+    counts = {"minContains": 1, **({"maxContains": most} if most else {})}
+    return {"properties": {"options": {"contains": _RIGHT, **counts}}}
+
+
+class SingleChoice(_Question):
+    """One option is right."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [_some_right(1)]})
+    kind: Literal["single_choice"]
+    options: _Options
+
+
+class MultipleChoice(_Question):
+    """Some options are right, at least one."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [_some_right(None)]})
+    kind: Literal["multiple_choice"]
+    options: _Options
+    scoring: _Scoring = "all_or_nothing"
+
+
+class TrueFalse(_Question):
+    """A statement that is true or false."""
+
+    kind: Literal["true_false"]
+    correct: bool
+
+
+class Numeric(_Question):
+    """A number, right within a tolerance."""
+
+    kind: Literal["numeric"]
+    answer: _Number
+    tolerance: _Number = 0
+
+
+class ShortText(_Question):
+    """A few words; case, white space and Unicode form do not matter."""
+
+    kind: Literal["short_text"]
+    accepted: Annotated[list[_Words], Field(min_length=1, max_length=100)]
+
+
+class Ordering(_Question):
+    """Things to bring into order; `items` is the right one."""
+
+    kind: Literal["ordering"]
+    items: Annotated[list[_Words], Field(min_length=2, max_length=100)]
+    scoring: _Scoring = "all_or_nothing"
+
+
+class Matching(_Question):
+    """Things to put together."""
+
+    kind: Literal["matching"]
+    pairs: Annotated[list[Pair], Field(min_length=2, max_length=100)]
+    distractors: Annotated[list[_Words], Field(max_length=100)] = Field(
+        [], description="Right sides that belong to nothing."
+    )
+    scoring: _Scoring = "all_or_nothing"
+
+
+class FreeText(_Question):
+    """Text that staff grade."""
+
+    kind: Literal["free_text"]
+
+
+KINDS: Mapping[str, type[_Question]] = {
+    "single_choice": SingleChoice,
+    "multiple_choice": MultipleChoice,
+    "true_false": TrueFalse,
+    "numeric": Numeric,
+    "short_text": ShortText,
+    "ordering": Ordering,
+    "matching": Matching,
+    "free_text": FreeText,
+}
+Question = Annotated[
+    SingleChoice
+    | MultipleChoice
+    | TrueFalse
+    | Numeric
+    | ShortText
+    | Ordering
+    | Matching
+    | FreeText,
+    Field(discriminator="kind"),
+]
+
+
+class Quiz(_Model):
+    """What is asked in a lesson. Right answers and explanations never show before they may."""
+
+    questions: Annotated[list[Question], Field(min_length=1, max_length=1_000)]
+    pools: dict[_Pool, Annotated[int, Field(ge=1, le=1_000)]] = Field(
+        {}, description="How many questions each attempt draws from a pool, by its name."
+    )
+    shuffle_options: bool = Field(False, description="Options in another order in each attempt.")
+
+
 class Lesson(_Model):
     """The unit of progress."""
 
@@ -115,7 +337,21 @@ class Lesson(_Model):
     completion_rule: Literal["manual", "view", "watch", "submit", "pass"] = "manual"
     min_view_seconds: _Seconds | None = Field(None, description="For the rule view.")
     watch_percent: _Percent = Field(90, description="For the rule watch.")
-    pass_percent: _Percent = Field(70, description="For the rule pass.")
+    pass_percent: _Percent = Field(70, description="For the rule pass, or a quiz.")
+    quiz: Quiz | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    time_limit_seconds: Annotated[int, Field(ge=5, le=604_800)] | None = None
+    attempt_cooldown_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = Field(
+        None, description="Between the end of an attempt and the start of the next."
+    )
+    quiz_available_from: _Moment | None = None
+    quiz_available_until: _Moment | None = None
+    reveal_policy: Literal["never", "after_submit", "after_pass", "after_last_attempt"] = Field(
+        "after_submit", description="When a learner sees results, keys and explanations."
+    )
+    score_policy: Literal["best", "last", "first", "average"] = Field(
+        "best", description="Which attempt's percent is reported."
+    )
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
 
@@ -126,6 +362,9 @@ class Module(_Model):
     title: _Title
     description: _Description | None = None
     duration_minutes: _Minutes | None = None
+    completion_rule: Literal["all_lessons", "quiz_passed"] = Field(
+        "all_lessons", description="quiz_passed asks for its lessons with the rule pass only."
+    )
     lessons: Annotated[list[Lesson], Field(max_length=MAX_LESSONS)] = []
 
 
@@ -174,6 +413,13 @@ def json_schema() -> dict[str, Any]:
             {"if": {"required": [field]}, "then": _has("completion_rule", rule)}
             for field, rule in _PARAMETERS.items()
         ),
+        {
+            "if": {"required": ["pass_percent"]},
+            "then": {"anyOf": [_has("completion_rule", "pass"), _filled("quiz")]},
+        },
+        *({"if": {"required": [field]}, "then": _filled("quiz")} for field in _QUIZ_RULES),
+        {"if": _filled("quiz"), "then": _has("type", *_GRADED)},
+        {"if": _has("reveal_policy", "after_last_attempt"), "then": _filled("max_attempts")},
     ]
     whole = [
         {
@@ -222,10 +468,23 @@ class Fault:
     path: Where
     message: str
     line: int | None = None
+    about: str = ""  # the question, in the author's words
 
     def __str__(self) -> str:
-        place = dotted(self.path)
-        return f"{place}: {self.message}" if place else self.message
+        return ": ".join(part for part in (dotted(self.path), self.about, self.message) if part)
+
+
+@dataclass(slots=True)
+class Skipped:
+    """What a lenient `load` left out of a document, with the reasons."""
+
+    file: Path
+    faults: tuple[Fault, ...] = ()
+    articles: tuple[str, ...] = ()  # slugs of lessons that lost their whole quiz
+
+    def lines(self) -> list[str]:
+        """One line per fault, as CourseError has them."""
+        return _lines(self.file, self.faults)
 
 
 class CourseError(Exception):
@@ -238,10 +497,13 @@ class CourseError(Exception):
 
     def lines(self) -> list[str]:
         """One line per fault: file:line: path: reason."""
-        return [
-            f"{self.file}:{fault.line}: {fault}" if fault.line else f"{self.file}: {fault}"
-            for fault in self.faults
-        ]
+        return _lines(self.file, self.faults)
+
+
+def _lines(file: Path, faults: Iterable[Fault]) -> list[str]:
+    return [
+        f"{file}:{fault.line}: {fault}" if fault.line else f"{file}: {fault}" for fault in faults
+    ]
 
 
 def dotted(path: Where) -> str:
@@ -260,10 +522,12 @@ def dotted(path: Where) -> str:
 # Reading -----------------------------------------------------------------------------------------
 
 
-def load(file: Path) -> dict[str, Any]:
+def load(file: Path, skipped: Skipped | None = None) -> dict[str, Any]:
     """The document of a course file, its content files read in, ready for the RPC.
 
-    Raises CourseError with all faults: of the syntax alone when it cannot be read at all.
+    Raises CourseError with all faults: of the syntax alone when it cannot be read at all. With
+    `skipped`, faulty questions are left out and noted there; a quiz left empty makes its lesson an
+    article.
     """
     source = _Source(file)
     text = source.text()
@@ -271,21 +535,25 @@ def load(file: Path) -> dict[str, Any]:
         data = source.parse(text)
     except _Unreadable as problem:
         raise CourseError(file, [*source.faults, problem.fault]) from None
-    return _checked(source, data, file.parent)
+    return _checked(source, data, file.parent, skipped)
 
 
-def check(data: Any, folder: Path, name: str = "course") -> dict[str, Any]:
+def check(
+    data: Any, folder: Path, name: str = "course", skipped: Skipped | None = None
+) -> dict[str, Any]:
     """The same for a document that is in memory already; `folder` is where content files lie."""
-    return _checked(_Source(Path(name)), data, folder)
+    return _checked(_Source(Path(name)), data, folder, skipped)
 
 
-def _checked(source: _Source, data: Any, folder: Path) -> dict[str, Any]:
+def _checked(source: _Source, data: Any, folder: Path, skipped: Skipped | None) -> dict[str, Any]:
     source.faults += _shape_faults(data)
-    for fault in _rule_faults(data):
-        source.faults.append(fault)
+    shapes = len(source.faults)
+    source.faults += _rule_faults(data, frozenset())
+    if skipped is not None:
+        data = _without_faulty(source, shapes, data, skipped)
     contents = _contents(data, folder, source.faults)
     if source.faults:
-        raise CourseError(source.file, source.sorted_faults())
+        raise CourseError(source.file, source.sorted_faults(data))
 
     document = CourseFile.model_validate(data).model_dump(exclude_unset=True, mode="json")
     for path, text in contents.items():
@@ -293,6 +561,63 @@ def _checked(source: _Source, data: Any, folder: Path) -> dict[str, Any]:
         del lesson["content_file"]
         lesson["content"] = text
     return document
+
+
+def _without_faulty(source: _Source, shapes: int, data: Any, skipped: Skipped) -> Any:
+    """The data less its faulty questions, whose faults go from the source to `skipped`."""
+    out: set[Where] = set()
+    told: list[Fault] = []
+    while found := {place for fault in source.faults if (place := _question(fault, data))} - out:
+        out |= found
+        told += [fault for fault in source.faults if _question(fault, data)]
+        # Faults of fields stay what they are; what a quiz as a whole lacks is to be seen again.
+        rest = [fault for fault in source.faults[:shapes] if not _question(fault, data)]
+        shapes = len(rest)
+        source.faults = [*rest, *_rule_faults(data, frozenset(out))]
+    if not out:
+        return data
+    reporter = _Source(source.file)
+    reporter.lines, reporter.faults = source.lines, told
+    skipped.faults = tuple(reporter.sorted_faults(data))
+
+    data = copy.deepcopy(data)
+    places = {path[:4] for path in out}
+    for path in sorted(out, reverse=True):  # from the back, so that the other numbers stay true
+        questions = _at(data, path[:-1])
+        del questions[path[-1]]
+    for place in sorted(places):
+        lesson = _at(data, place)
+        if lesson["quiz"]["questions"]:
+            continue
+        skipped.articles += (str(lesson.get("slug")),)
+        for field in ("quiz", "pass_percent", *_QUIZ_RULES):
+            lesson.pop(field, None)
+        lesson["type"] = "article"
+        if lesson.get("completion_rule") in ("submit", "pass"):
+            lesson["completion_rule"] = "manual"
+    return data
+
+
+def _question(fault: Fault, data: Any) -> Where | None:
+    """The path of the question that a fault lies in, if in one."""
+    path = fault.path[:7]
+    if (
+        len(path) < 7
+        or path[::2] != ("modules", "lessons", "quiz", path[6])
+        or path[5] != "questions"
+    ):
+        return None
+    try:
+        _at(data, path)
+    except (LookupError, TypeError):  # it stood under a key that was given a second time
+        return None
+    return path
+
+
+def _at(data: Any, path: Where) -> Any:
+    for part in path:
+        data = data[part]
+    return data
 
 
 class _Unreadable(Exception):
@@ -323,13 +648,13 @@ class _Source:
             return _YamlTree(text, self.faults, self.lines).value
         raise _Unreadable(Fault((), "must end in .yaml, .yml or .json"))
 
-    def sorted_faults(self) -> list[Fault]:
+    def sorted_faults(self, data: Any) -> list[Fault]:
         """In the order of the file, with lines; of two on one value the first says enough."""
         found: dict[Any, Fault] = {}
         for number, fault in enumerate(self.faults):
             found.setdefault(fault.path or number, fault)
         placed = [
-            fault if fault.line else Fault(fault.path, fault.message, self._line(fault.path))
+            replace(fault, line=fault.line or self._line(fault.path), about=_about(fault, data))
             for fault in found.values()
         ]
         return sorted(placed, key=lambda fault: (fault.line or 0, *map(_order, fault.path)))
@@ -339,6 +664,25 @@ class _Source:
             if line := self.lines.get(path[:length]):
                 return line
         return None
+
+
+def _about(fault: Fault, data: Any) -> str:
+    """Which lesson's quiz and which question it is, in words."""
+    if fault.path[4:5] != ("quiz",):
+        return ""
+    try:
+        lesson = _at(data, fault.path[:4])
+    except (LookupError, TypeError):
+        return ""
+    about = f"lesson {_named(lesson, 'slug', int(fault.path[3]) + 1)}"
+    if place := _question(fault, data):
+        about += f", question {_named(_at(data, place), 'id', int(place[-1]) + 1)}"
+    return about
+
+
+def _named(value: Any, key: str, otherwise: str | int) -> str | int:
+    name = _mapping(value).get(key)
+    return name if isinstance(name, str) and name.isprintable() else otherwise
 
 
 def _order(part: str | int) -> tuple[int, str]:
@@ -376,7 +720,11 @@ def _parse_json(text: str, faults: list[Fault]) -> Any:
 
     try:
         return json.loads(
-            text, object_pairs_hook=pairs, parse_constant=constant, parse_int=_integer
+            text,
+            object_pairs_hook=pairs,
+            parse_constant=constant,
+            parse_int=_integer,
+            parse_float=_fraction,
         )
     except json.JSONDecodeError as error:
         raise _Unreadable(Fault((), f"is not JSON: {error.msg}", error.lineno)) from None
@@ -389,6 +737,13 @@ def _parse_json(text: str, faults: list[Fault]) -> Any:
 def _integer(digits: str) -> int | str:
     # Converting a million digits takes minutes; left as text it is refused as no integer.
     return int(digits) if len(digits) <= 18 else digits
+
+
+def _fraction(digits: str) -> float | str:
+    # Left as text where a float would be another number: the answer to a question is exact.
+    value = float(digits)
+    exact = len(digits) <= 100 and Decimal(digits) == Decimal(repr(value))
+    return value if exact else digits
 
 
 class _YamlTree:
@@ -484,7 +839,7 @@ class _YamlTree:
         if self._INTEGER.fullmatch(text):
             return _integer(text)
         if self._FLOAT.fullmatch(text):
-            return float(text)
+            return _fraction(text)
         return text
 
     @staticmethod
@@ -499,10 +854,18 @@ def _shape_faults(data: Any) -> list[Fault]:
     try:
         CourseFile.model_validate(data)
     except ValidationError as error:
-        return [
-            Fault(tuple(entry["loc"]), _reason(entry)) for entry in error.errors(include_url=False)
-        ]
+        return [Fault(_place(entry), _reason(entry)) for entry in error.errors(include_url=False)]
     return []
+
+
+def _place(entry: Mapping[str, Any]) -> Where:
+    """The path of a fault: its place without what pydantic puts there of its own."""
+    path: Where = tuple(entry["loc"])
+    if path[-1:] == ("[key]",):
+        path = path[:-1]
+    if path[4:6] == ("quiz", "questions"):
+        path = path[:7] + path[8:]  # the kind, which says how it was read
+    return (*path, "kind") if entry["type"].startswith("union_tag") else path
 
 
 def _reason(entry: Mapping[str, Any]) -> str:
@@ -519,13 +882,25 @@ def _reason(entry: Mapping[str, Any]) -> str:
             reason = "must be a whole address that starts with http:// or https://"
         elif field == "slug":
             reason = "must be lower-case letters, digits and single hyphens"
-        elif field == "title" and not str(entry["input"]).strip():
+        elif field == "id":
+            reason = "must be 1 to 64 letters, digits, hyphens and underscores"
+        elif field in ("quiz_available_from", "quiz_available_until"):
+            reason = "must be a time with zone, such as 2030-01-31T08:00Z"
+        elif not str(entry["input"]).strip():
             return "must not be empty"
         else:
             reason = "holds characters that text cannot have"
-    if kind == "missing":
+    # What a question holds may be its answer: not for a screen or a log.
+    if kind == "union_tag_invalid":
+        return f"{reason}, not {_shown(context['tag'])}"
+    if kind in ("missing", "union_tag_not_found") or (
+        entry["loc"][4:6] == ("quiz", "questions") and field not in _TELLABLE
+    ):
         return reason
     return f"{reason}, not {_shown(entry['input'])}"
+
+
+_TELLABLE = ("id", "kind", "points", "pool", "scoring")
 
 
 _REASONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -537,14 +912,21 @@ _REASONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "finite_number": lambda _: "must be a number",
     "bool_type": lambda _: "must be true or false",
     "list_type": lambda _: "must be a list",
+    "dict_type": lambda _: "must be a set of fields",
     "model_type": lambda _: "must be a set of fields",
+    "model_attributes_type": lambda _: "must be a set of fields",
+    "union_tag_not_found": lambda _: "is missing",
+    "union_tag_invalid": lambda _: f"must be {', '.join(map(repr, [*KINDS][:-1]))} or 'free_text'",
+    "greater_than": lambda c: f"must be above {c['gt']:g}",
     "literal_error": lambda c: f"must be {c['expected']}",
     "greater_than_equal": lambda c: f"must be at least {c['ge']:g}",
     "less_than_equal": lambda c: f"must be at most {c['le']:g}",
     "string_too_long": lambda c: f"must have at most {c['max_length']} characters",
     "string_too_short": lambda _: "must not be empty",
     "too_long": lambda c: f"must have at most {c['max_length']} entries",
-    "too_short": lambda c: f"must have at least {c['min_length']} entry",
+    "too_short": lambda c: (
+        f"must have at least {c['min_length']} entr{'y' if c['min_length'] == 1 else 'ies'}"
+    ),
     "string_unicode": lambda _: "must be text in Unicode",
 }
 
@@ -567,12 +949,20 @@ def _fields_at(path: Where) -> list[str]:
         "modules": Module,
         "lessons": Lesson,
         "resources": Resource,
+        "quiz": Quiz,
+        "options": Option,
+        "pairs": Pair,
+        "media": Media,
+        **KINDS,
     }
     return list(model.get(last, CourseFile).model_fields)
 
 
-def _rule_faults(data: Any) -> Iterator[Fault]:
-    """What no single field shows. Works on raw data, so that it is reported beside wrong types."""
+def _rule_faults(data: Any, skipped: frozenset[Where]) -> Iterator[Fault]:
+    """What no single field shows. Works on raw data, so that it is reported beside wrong types.
+
+    `skipped` are questions to be taken for absent.
+    """
     yield from _twice(_entries(data, "resources"), ("resources",), "url")
     modules = list(_entries(data, "modules"))
     yield from _twice(modules, ("modules",), "slug")
@@ -586,6 +976,7 @@ def _rule_faults(data: Any) -> Iterator[Fault]:
                 yield Fault((*path, "slug"), f'"{slug}" is already the slug of {first}')
             seen.setdefault(slug, path)
         yield from _lesson_faults(path, lesson, published)
+        yield from _quiz_faults((*path, "quiz"), lesson.get("quiz"), skipped)
         yield from _twice(_entries(lesson, "resources"), (*path, "resources"), "url")
     if len(seen) > MAX_LESSONS:
         yield Fault(("modules",), f"a course has at most {MAX_LESSONS} lessons, not {len(seen)}")
@@ -610,6 +1001,105 @@ def _lesson_faults(path: Where, lesson: Mapping[str, Any], published: bool) -> I
     if rule in ("submit", "pass") and kind not in _GRADED:
         yield Fault((*path, "completion_rule"), f"{rule} needs type: quiz or assignment")
 
+    asks = lesson.get("quiz") is not None
+    if asks and kind not in _GRADED:
+        yield Fault((*path, "quiz"), "needs type: quiz or assignment")
+    if "pass_percent" in lesson and rule != "pass" and not asks:
+        yield Fault((*path, "pass_percent"), "goes with completion_rule: pass or a quiz only")
+    for field in _QUIZ_RULES:
+        if field in lesson and not asks:
+            yield Fault((*path, field), "goes with a quiz only")
+    if lesson.get("reveal_policy") == "after_last_attempt" and lesson.get("max_attempts") is None:
+        yield Fault((*path, "max_attempts"), "is missing: after_last_attempt needs it")
+    times = []
+    for field in ("quiz_available_from", "quiz_available_until"):
+        value = lesson.get(field)
+        if isinstance(value, str):
+            try:
+                times.append(datetime.fromisoformat(value))
+            except ValueError:
+                yield Fault((*path, field), "is no such time")
+    if len(times) == 2 and all(time.tzinfo for time in times) and times[1] <= times[0]:
+        yield Fault((*path, "quiz_available_until"), "must be after quiz_available_from")
+
+
+def _quiz_faults(path: Where, quiz: Any, skipped: frozenset[Where]) -> Iterator[Fault]:
+    kept = [
+        (number, question)
+        for number, question in _entries(quiz, "questions")
+        if (*path, "questions", number) not in skipped
+    ]
+    pools = _mapping(_mapping(quiz).get("pools"))
+    yield from _same_ids(kept, (*path, "questions"), "q")
+    drawn: dict[str, int] = {}
+    for number, question in kept:
+        place = (*path, "questions", number)
+        yield from _question_faults(place, question)
+        pool = question.get("pool")
+        if isinstance(pool, str):
+            drawn[pool] = drawn.get(pool, 0) + 1
+            if pool not in pools:
+                yield Fault((*place, "pool"), f"{_shown(pool)} is not among the quiz's pools")
+    for pool, count in pools.items():
+        if isinstance(count, int) and kept and count > drawn.get(pool, 0):
+            yield Fault((*path, "pools", pool), f"draws {count} of {drawn.get(pool, 0)} questions")
+
+
+def _question_faults(path: Where, question: Mapping[str, Any]) -> Iterator[Fault]:
+    kind = question.get("kind")
+    points = question.get("points")
+    if isinstance(points, int | float) and math.isfinite(points):
+        exponent = Decimal(repr(points)).normalize().as_tuple().exponent
+        if isinstance(exponent, int) and exponent < -2:
+            yield Fault((*path, "points"), f"must have at most 2 decimals, not {_shown(points)}")
+    if kind in ("single_choice", "multiple_choice"):
+        options = list(_entries(question, "options"))
+        right = sum(option.get("correct") is True for _, option in options)
+        if options and not right:
+            yield Fault((*path, "options"), "no correct option")
+        if kind == "single_choice" and right > 1:
+            yield Fault((*path, "options"), f"{right} correct options in a single choice")
+        yield from _same_ids(options, (*path, "options"), "o")
+    elif kind == "numeric":
+        tolerance = question.get("tolerance")
+        if re.match(r"-[0-9.]*[1-9]", str(tolerance)):
+            yield Fault((*path, "tolerance"), "must be at least 0")
+    elif kind == "ordering":
+        yield from _repeated([((*path, "items", n), item) for n, item in _list(question, "items")])
+    elif kind == "matching":
+        pairs = list(_entries(question, "pairs"))
+        for side in ("left", "right"):
+            sides = [((*path, "pairs", n, side), pair.get(side)) for n, pair in pairs]
+            if side == "right":
+                others = _list(question, "distractors")
+                sides += [((*path, "distractors", n), other) for n, other in others]
+            yield from _repeated(sides)
+
+
+def _same_ids(
+    entries: Iterable[tuple[int, Mapping[str, Any]]], path: Where, letter: str
+) -> Iterator[Fault]:
+    """Ids that stand twice; an entry without one is known by its number at first."""
+    seen: dict[str, int] = {}
+    for rank, (index, entry) in enumerate(entries, 1):
+        given = entry.get("id")
+        name = given if isinstance(given, str) else f"{letter}{rank}"
+        if name in seen:
+            first = dotted((*path, seen[name]))
+            which = "" if name == given else ", and this entry's while it has none"
+            reason = f"{_shown(name)} is already the id of {first}{which}"
+            yield Fault((*path, index, "id"), reason)
+        seen.setdefault(name, index)
+
+
+def _repeated(values: Iterable[tuple[Where, Any]]) -> Iterator[Fault]:
+    seen: dict[str, Where] = {}
+    for path, value in values:
+        if isinstance(value, str):
+            if value in seen:
+                yield Fault(path, f"is the same as {dotted(seen[value])}")
+            seen.setdefault(value, path)
+
 
 def _twice(entries: Iterable[tuple[int, Any]], path: Where, field: str) -> Iterator[Fault]:
     seen: dict[str, int] = {}
@@ -628,10 +1118,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _entries(parent: Any, field: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for index, child in _list(parent, field):
+        yield index, _mapping(child)
+
+
+def _list(parent: Any, field: str) -> Iterator[tuple[int, Any]]:
     children = _mapping(parent).get(field)
-    if isinstance(children, list):
-        for index, child in enumerate(children):
-            yield index, _mapping(child)
+    return enumerate(children if isinstance(children, list) else [])
 
 
 def _lessons(data: Any) -> Iterator[tuple[Where, Mapping[str, Any]]]:

@@ -6,7 +6,7 @@ select public.import_course($course${
  "author": "The Waymark authors",
  "category": "Outdoors",
  "description": "Learn to look at a sheet of paper and see the ground: what a scale does, how to say where you are, what brown lines tell about your legs, and how to plan a walk that ends before dark.",
- "duration_minutes": 150,
+ "duration_minutes": 165,
  "badges": [
   "Beginner"
  ],
@@ -82,6 +82,115 @@ select public.import_course($course${
      "content": "Move around on this map and find, in this order: a railway that climbs a mountain, a lake\nwith a hut beside it, and a glacier. For each, note the nearest place name and guess how\nfar it is from the village, in kilometres. Then check with the scale bar at the bottom.\n",
      "video_url": "https://www.openstreetmap.org/export/embed.html?bbox=7.60%2C45.92%2C7.72%2C46.02&layer=mapnik",
      "duration_seconds": 600
+    },
+    {
+     "slug": "where-quiz",
+     "title": "Quiz: places and directions",
+     "type": "quiz",
+     "content": "Six questions about scales, references and norths. Take it as often as you like: you see\nwhat was right, and why, as soon as you hand it in.\n",
+     "duration_seconds": 420,
+     "completion_rule": "pass",
+     "pass_percent": 70,
+     "quiz": {
+      "questions": [
+       {
+        "id": "thumb",
+        "text": "A thumb covers 2 cm of a 1:25,000 map. How many **metres** lie under it?",
+        "explanation": "Strike two zeros off the scale, and one centimetre is 250 m. Two are 500 m.",
+        "kind": "numeric",
+        "answer": 500,
+        "tolerance": 10
+       },
+       {
+        "id": "larger",
+        "text": "Which of these maps has the largest scale?",
+        "explanation": "A tenth of a cake is more than a hundredth.",
+        "kind": "single_choice",
+        "options": [
+         {
+          "text": "1:10,000",
+          "correct": true
+         },
+         {
+          "text": "1:25,000"
+         },
+         {
+          "text": "1:100,000"
+         }
+        ]
+       },
+       {
+        "id": "corridor",
+        "text": "A six-figure reference is made in four steps. In which order?",
+        "points": 2,
+        "explanation": "Along the corridor, then up the stairs.",
+        "kind": "ordering",
+        "items": [
+         "Read the number of the vertical line to the left.",
+         "Count the tenths from that line to the place.",
+         "Read the number of the horizontal line below.",
+         "Count the tenths from that line up to the place."
+        ],
+        "scoring": "partial"
+       },
+       {
+        "id": "norths",
+        "text": "Which north is which?",
+        "points": 2,
+        "explanation": "Moss grows where it is damp, whichever side that is.",
+        "kind": "matching",
+        "pairs": [
+         {
+          "left": "True north",
+          "right": "where the earth's axis comes out"
+         },
+         {
+          "left": "Grid north",
+          "right": "where the map's vertical lines point"
+         },
+         {
+          "left": "Magnetic north",
+          "right": "where the needle points"
+         }
+        ],
+        "distractors": [
+         "where moss grows on trees"
+        ],
+        "scoring": "partial"
+       },
+       {
+        "id": "fixed",
+        "text": "Magnetic north stays where it is for centuries.",
+        "explanation": "It wanders by a few tens of kilometres a year. The map's margin says how fast.",
+        "kind": "true_false",
+        "correct": false
+       },
+       {
+        "id": "lines",
+        "text": "What do the margins of a good map tell?",
+        "kind": "multiple_choice",
+        "options": [
+         {
+          "text": "how far apart the norths are",
+          "correct": true
+         },
+         {
+          "text": "when the map was surveyed",
+          "correct": true
+         },
+         {
+          "text": "how the weather will be"
+         },
+         {
+          "text": "what the symbols stand for",
+          "correct": true
+         }
+        ],
+        "scoring": "partial"
+       }
+      ],
+      "shuffle_options": true
+     }
     }
    ]
   },
@@ -120,6 +229,94 @@ select public.import_course($course${
        "kind": "file"
       }
      ]
+    },
+    {
+     "slug": "slope-quiz",
+     "title": "Quiz: the ground on paper",
+     "type": "quiz",
+     "content": "You have ten minutes and three attempts, each with four questions: two that everybody gets\nand two drawn from a pool. Answers are shown once you have passed.\n",
+     "duration_seconds": 480,
+     "completion_rule": "pass",
+     "pass_percent": 60,
+     "quiz": {
+      "questions": [
+       {
+        "id": "steep",
+        "text": "On one map, where is the ground steepest?",
+        "explanation": "Many lines in little space are many metres up in few metres along.",
+        "kind": "single_choice",
+        "options": [
+         {
+          "text": "where the contour lines are closest together",
+          "correct": true
+         },
+         {
+          "text": "where the contour lines are farthest apart"
+         },
+         {
+          "text": "where two contour lines cross"
+         }
+        ]
+       },
+       {
+        "id": "same",
+        "text": "What has every point of one contour line in common? Its …",
+        "kind": "short_text",
+        "accepted": [
+         "height",
+         "elevation",
+         "altitude"
+        ]
+       },
+       {
+        "id": "one-in",
+        "text": "The path climbs 50 metres over 250 metres along. It rises one metre in how many?",
+        "pool": "slopes",
+        "kind": "numeric",
+        "answer": 5,
+        "tolerance": 0.1
+       },
+       {
+        "id": "vee",
+        "text": "What does the shape of the lines mean?",
+        "pool": "slopes",
+        "kind": "matching",
+        "pairs": [
+         {
+          "left": "a V that points uphill",
+          "right": "a valley"
+         },
+         {
+          "left": "a V that points downhill",
+          "right": "a ridge"
+         },
+         {
+          "left": "closed rings",
+          "right": "a top or a hollow"
+         }
+        ]
+       },
+       {
+        "id": "gentle",
+        "text": "Ten-metre lines on a 1:25,000 map. Bring the slopes into order, gentlest first.",
+        "pool": "slopes",
+        "kind": "ordering",
+        "items": [
+         "one line in a centimetre",
+         "three lines in a centimetre",
+         "five lines in a centimetre",
+         "ten lines in a centimetre"
+        ]
+       }
+      ],
+      "pools": {
+       "slopes": 2
+      }
+     },
+     "max_attempts": 3,
+     "time_limit_seconds": 600,
+     "attempt_cooldown_seconds": 60,
+     "reveal_policy": "after_pass"
     }
    ]
   },

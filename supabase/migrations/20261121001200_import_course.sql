@@ -7,6 +7,9 @@
 --
 -- bin/admin checks a file in full and in words for its author; what is checked here is what must
 -- never be wrong, whoever calls.
+--
+-- Quizzes, and the lessons' columns about them, come in later migrations: private.import_quizzes, which
+-- write_course calls, writes them.
 
 -- Reading the document ------------------------------------------------------------------------------
 
@@ -66,10 +69,13 @@ return case p_type
   when 'texts' then
     jsonb_typeof(p_value) = 'array'
     and not jsonb_path_exists(p_value, 'strict $[*] ? (@.type() != "string")')
+  when 'time' then
+    jsonb_typeof(p_value) = 'string'
+    and p_value #>> '{}' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$'
   else jsonb_typeof(p_value) = p_type
 end;
 comment on function private.is_json(jsonb, text) is
-  'Whether a value has a JSON type; "integer" and "texts" (a list of strings) beside the usual.';
+  'Whether a value has a JSON type; "integer", "texts" (a list of strings) and "time" beside the usual.';
 revoke execute on function private.is_json(jsonb, text) from public;
 
 -- What the table constraints below cannot say: shape, unknown fields, duplicates.
@@ -84,11 +90,15 @@ as $$
         "enrollment_mode": "string", "content_access": "string", "resources": "array"}'::jsonb,
         array['slug', 'title', 'status']),
       ('module', '{"slug": "string", "title": "string", "description": "string",
-        "duration_minutes": "integer", "lessons": "array"}', array['slug', 'title']),
+        "duration_minutes": "integer", "completion_rule": "string", "lessons": "array"}',
+        array['slug', 'title']),
       ('lesson', '{"slug": "string", "title": "string", "type": "string", "content": "string",
         "video_url": "string", "duration_seconds": "integer", "is_preview": "boolean",
         "is_required": "boolean", "weight": "integer", "completion_rule": "string",
         "min_view_seconds": "integer", "watch_percent": "integer", "pass_percent": "integer",
+        "quiz": "object", "max_attempts": "integer", "time_limit_seconds": "integer",
+        "attempt_cooldown_seconds": "integer", "quiz_available_from": "time",
+        "quiz_available_until": "time", "reveal_policy": "string", "score_policy": "string",
         "resources": "array"}', array['slug', 'title']),
       ('resource', '{"title": "string", "url": "string", "kind": "string"}', array['title', 'url'])
   ),
@@ -190,16 +200,21 @@ return case p_kind
       "duration_minutes": null, "rating": null, "badges": [], "collections": [], "status": null,
       "enrollment_mode": "open", "content_access": "enrolled"}'::jsonb
   when 'module' then
-    '{"position": null, "title": null, "description": null, "duration_minutes": null}'
+    '{"position": null, "title": null, "description": null, "duration_minutes": null,
+      "completion_rule": "all_lessons"}'
   when 'lesson' then
     '{"module_id": null, "position": null, "title": null, "type": "article", "video_url": null,
       "content": null, "duration_seconds": null, "is_preview": false, "is_required": true,
       "weight": 1, "completion_rule": "manual", "min_view_seconds": null, "watch_percent": 90,
       "pass_percent": 70, "archived_at": null}'
+  when 'quiz' then
+    '{"max_attempts": null, "time_limit_seconds": null, "attempt_cooldown_seconds": null,
+      "quiz_available_from": null, "quiz_available_until": null, "reveal_policy": "after_submit",
+      "score_policy": "best"}'
   when 'resource' then '{"position": null, "title": null, "url": null, "kind": "link"}'
 end;
 comment on function private.course_defaults(text) is
-  'The fields of a course, module, lesson or resource that an import governs, with their defaults.';
+  'The fields of a course, module, lesson, its quiz or a resource that an import governs, with their defaults.';
 revoke execute on function private.course_defaults(text) from public;
 
 create function private.changed_fields(p_kind text, p_old jsonb, p_new jsonb) returns text[]
@@ -237,8 +252,10 @@ begin
    where i.kind = 'module';
 
   with made as (
-    insert into public.modules (course_id, slug, position, title, description, duration_minutes)
-    select p_course_id, m.slug, m.position, m.title, m.description, m.duration_minutes
+    insert into public.modules
+      (course_id, slug, position, title, description, duration_minutes, completion_rule)
+    select p_course_id, m.slug, m.position, m.title, m.description, m.duration_minutes,
+           m.completion_rule
       from jsonb_each(v_incoming) as i
      cross join lateral jsonb_populate_record(null::public.modules, i.value) as m
      where not v_existing ? i.key
@@ -258,8 +275,9 @@ begin
   ),
   written as (
     update public.modules m
-       set (position, title, description, duration_minutes)
-         = ((p.n).position, (p.n).title, (p.n).description, (p.n).duration_minutes)
+       set (position, title, description, duration_minutes, completion_rule)
+         = ((p.n).position, (p.n).title, (p.n).description, (p.n).duration_minutes,
+            (p.n).completion_rule)
       from plan p
      where m.id = p.id and p.fields <> '{}'
   ),
@@ -307,7 +325,7 @@ begin
     from public.lessons l
    where l.course_id = p_course_id and l.slug is not null;
   select coalesce(jsonb_object_agg(i.lesson_slug, private.course_defaults('lesson')
-           || jsonb_strip_nulls(i.body - 'resources')
+           || jsonb_strip_nulls(i.body - array['resources', 'quiz'])
            || jsonb_build_object(
                 'position', i.place, 'module_id', v_module_ids -> i.module_slug)), '{}')
     into v_incoming
@@ -492,6 +510,7 @@ declare
   v_modules jsonb;
   v_lessons jsonb;
   v_resources jsonb;
+  v_quizzes jsonb;
   v_updated jsonb;
   v_deleted text[];
   v_report jsonb;
@@ -544,17 +563,21 @@ begin
   )
   select array_agg(slug order by slug) into v_deleted from gone;
 
+  v_quizzes := private.import_quizzes(v_course_id, p_document);
   v_resources := private.import_resources(v_course_id, p_document);
   if (v_resources -> 'course')::boolean then
     v_fields := array_append(v_fields, 'resources');
   end if;
-  -- What a new lesson links to is part of its making.
+  -- What a new lesson asks and links to is part of its making.
   select coalesce(jsonb_object_agg(
-           u.key, coalesce(v_lessons -> 'updated' -> u.key, '[]') || coalesce(
-             v_resources -> 'lessons' -> u.key, '[]')), '{}')
+           u.key, coalesce(v_lessons -> 'updated' -> u.key, '[]')
+             || coalesce(v_quizzes -> u.key, '[]')
+             || coalesce(v_resources -> 'lessons' -> u.key, '[]')), '{}')
     into v_updated
     from (
       select key from jsonb_object_keys(v_lessons -> 'updated') as key
+      union
+      select key from jsonb_object_keys(v_quizzes) as key
       union
       select key from jsonb_object_keys(v_resources -> 'lessons') as key
     ) as u
@@ -617,7 +640,8 @@ begin
       if (v_report -> 'created' -> 'course')::boolean then
         v_report := v_report || '{"course_id": null}';
       end if;
-    when check_violation or not_null_violation or numeric_value_out_of_range then
+    when check_violation or not_null_violation or numeric_value_out_of_range
+      or datetime_field_overflow or invalid_datetime_format then
       get stacked diagnostics v_table = table_name, v_constraint = constraint_name;
       perform private.fail('invalid_course', 422, 'The course is not valid', coalesce(
         private.constraint_culprits(p_document, v_table, v_constraint), sqlerrm));

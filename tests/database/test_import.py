@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 
 from shared import courses
 from tests.database.actors import Actor, Refused, drift, insert, make_course, make_lesson
-from tests.support.real_course import real_course
+from tests.support.real_course import FAULTY, real_course
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,13 +163,14 @@ def test_a_new_course_is_what_the_document_says(server: Actor, operator: Actor) 
     (course,) = operator.run("select * from courses where id = %s", author.course_id)
     for field in ("title", "author", "status", "badges", "collections", "duration_minutes"):
         assert course[field] == author.document[field]
-    assert (course["total_lessons"], course["total_weight"]) == (10, 11)
+    assert (course["total_lessons"], course["total_weight"]) == (12, 13)
     for module in author.document["modules"]:
         for given in module["lessons"]:
             row = author.lesson(given["slug"])
-            assert {key: row[key] for key in given if key != "resources"} == {
-                key: given[key] for key in given if key != "resources"
-            }
+            columns = given.keys() - {"resources", "quiz"}
+            assert {key: row[key] for key in columns} == {key: given[key] for key in columns}
+            asked = (row["quiz_data"] or {}).get("total_questions")
+            assert asked == {"where-quiz": 6, "slope-quiz": 4}.get(given["slug"])
     assert operator.run(
         "select l.slug, r.title, r.url, r.kind from resources r left join lessons l"
         " on l.id = r.lesson_id where r.course_id = %s order by l.slug nulls first",
@@ -231,7 +232,7 @@ def author_rows(author: Author) -> dict[str, str]:
 def test_what_is_left_out_takes_its_default(abc: Author, operator: Actor) -> None:
     first = abc.document["modules"][0]["lessons"][0]
     abc.document |= {"author": "A", "badges": ["x"], "enrollment_mode": "invite", "rating": 3}
-    first |= {"type": "quiz", "duration_seconds": 9, "is_required": False, "weight": 4}
+    first |= {"type": "assignment", "duration_seconds": 9, "is_required": False, "weight": 4}
     first |= {"completion_rule": "pass", "pass_percent": 55}
     abc.run()
     for field in ("author", "badges", "enrollment_mode", "rating"):
@@ -474,6 +475,231 @@ def _edit(
             case _:
                 slug = f"m{turn}-{dice.randrange(10**6)}"
                 made["modules"].append({"slug": slug, "title": slug, "lessons": []})
+
+
+# Quizzes ------------------------------------------------------------------------------------------
+
+SECRET = "only-the-author-knows"
+
+
+def choice(text: str, right: str = "yes", **fields: Any) -> dict[str, Any]:
+    """A question with the answers yes and no."""
+    options = [{"text": one, "correct": one == right} for one in ("yes", "no")]
+    return {"kind": "single_choice", "text": text, "options": options, **fields}
+
+
+def asking(slug: str, *questions: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    made = {"type": "quiz", "completion_rule": "pass", "quiz": {"questions": list(questions)}}
+    return lesson(slug, **made, **fields)
+
+
+def questions(author: Author, slug: str) -> list[tuple[Any, ...]]:
+    """Id, text, points and who wrote the row last, of the questions that are asked."""
+    rows = author.operator.run(
+        "select q.id, q.body ->> 'text' as text, q.points::text, q.xmin::text"
+        " from private.questions q where q.lesson_id = %s and q.removed_at is null"
+        " order by q.position",
+        author.lesson(slug)["id"],
+    )
+    return [tuple(row.values()) for row in rows]
+
+
+def answered(learner: Actor, author: Author, slug: str, right: dict[str, str]) -> dict[str, Any]:
+    """Submit a quiz of choices, each answered with a text, and return what it comes to."""
+    row = author.lesson(slug)
+    given = [
+        {"question_id": one["id"], "answer": option["id"]}
+        for one in row["quiz_data"]["questions"]
+        for option in one["options"]
+        if option["text"] == right[one["text"]]
+    ]
+    found: dict[str, Any] = learner.call(
+        "submit_quiz", p_lesson_id=row["id"], p_answers=Jsonb(given)
+    )
+    return found
+
+
+def test_quizzes_become_what_the_document_says(
+    author: Callable[..., Author], operator: Actor
+) -> None:
+    made = author(
+        a=[
+            asking("a1", choice("One?"), choice("Two?", points=2.5), max_attempts=None),
+            asking("a2", choice("Three?", id="three"), pass_percent=50),
+        ]
+    )
+    assert [row[:3] for row in questions(made, "a1")] == [
+        ("q1", "One?", "1.00"), ("q2", "Two?", "2.50")
+    ]  # fmt: skip
+    before = made.everything(), questions(made, "a1")
+    assert empty(made.run())
+    assert (made.everything(), questions(made, "a1")) == before
+
+    one, two = made.document["modules"][0]["lessons"]
+    one["quiz"]["questions"].insert(0, choice("Zero?"))
+    two |= {"max_attempts": 2, "quiz_available_from": "2030-01-31T08:00Z", "score_policy": "last"}
+    report = made.run()
+    assert report["updated"]["lessons"] == {
+        "a1": ["quiz"],
+        "a2": ["max_attempts", "quiz_available_from", "score_policy"],
+    }
+    (_, *kept), (*_, old) = questions(made, "a1"), before[1]
+    assert [row[:2] for row in kept] == [("q1", "One?"), ("q2", "Two?")]
+    assert old[0] == "q2"
+    assert "questions" not in made.lesson("a2")["quiz_data"]  # limited now
+    assert made.lesson("a2")["quiz_available_from"] == datetime(2030, 1, 31, 8, tzinfo=UTC)
+    assert empty(made.run())
+
+    one["title"], two["title"] = "New", "New"
+    for field in ("max_attempts", "quiz_available_from", "score_policy"):
+        del two[field]
+    two["quiz"]["shuffle_options"] = True
+    three = two["quiz"]["questions"][0]
+    three["options"].reverse()
+    assert made.run()["updated"]["lessons"] == {
+        "a1": ["title"],
+        "a2": ["title", "max_attempts", "quiz_available_from", "score_policy", "quiz"],
+    }
+    assert made.lesson("a2")["quiz_data"]["questions"][0]["options"][0]["text"] == "no"
+
+
+def test_a_quiz_that_is_gone_is_not_asked_any_more(
+    author: Callable[..., Author], learner: Learner, operator: Actor
+) -> None:
+    made = author(a=[asking("a1", choice("One?"), choice("Two?"))], b=[lesson("b1")])
+    ann = begin(learner, made)
+    done = answered(ann, made, "a1", {"One?": "yes", "Two?": "yes"})
+    assert done["attempt"]["percent"] == 100
+    one = made.document["modules"][0]["lessons"][0]
+    del one["quiz"]["questions"][0]
+    assert made.run()["updated"]["lessons"] == {"a1": ["quiz"]}
+    assert [row[:2] for row in questions(made, "a1")] == [("q2", "Two?")]
+    one |= {"type": "article", "completion_rule": "manual"}
+    del one["quiz"]
+    assert made.run()["updated"]["lessons"] == {"a1": ["completion_rule", "type", "quiz"]}
+    assert questions(made, "a1") == []
+    assert made.lesson("a1")["quiz_data"] is None
+    assert empty(made.run())
+    # What was done stays done, with the questions it was done on.
+    (attempt,) = operator.run(
+        "select percent, questions from user_assessment_attempts where user_id = %s", ann.user
+    )
+    assert attempt["percent"] == 100
+    assert len(attempt["questions"]) == 2
+    assert percent(ann, made) == 50.0
+
+    one |= {"type": "quiz", "quiz": {"questions": [choice("One?")]}}
+    assert made.run()["updated"]["lessons"] == {"a1": ["type", "quiz"]}
+    assert [row[:2] for row in questions(made, "a1")] == [("q1", "One?")]  # it is the same
+    # An archived lesson keeps its questions for the day it comes back.
+    made.document["modules"][0]["lessons"] = []
+    assert made.run()["archived"]["lessons"] == ["a1"]
+    assert len(questions(made, "a1")) == 1
+    made.document["modules"][0]["lessons"] = [one]
+    report = made.run()
+    assert (report["restored"]["lessons"], report["updated"]["lessons"]) == (["a1"], {})
+
+
+def test_a_module_can_ask_for_its_quizzes_only(
+    author: Callable[..., Author], learner: Learner, operator: Actor
+) -> None:
+    made = author(a=[lesson("a1"), asking("a2", choice("One?"))])
+    made.document["modules"][0]["completion_rule"] = "quiz_passed"
+    assert made.run()["updated"]["modules"] == {"a": ["completion_rule"]}
+    ann = begin(learner, made)
+    answered(ann, made, "a2", {"One?": "yes"})
+    (state,) = operator.run("select status from module_progress where user_id = %s", ann.user)
+    assert state["status"] == "completed"
+    del made.document["modules"][0]["completion_rule"]
+    assert made.run()["updated"]["modules"] == {"a": ["completion_rule"]}
+    assert drift(operator, [made.course_id]) == []
+
+
+QUIZ_DAMAGE: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
+    (lambda d: first(d).update(quiz=[]), "lesson a1: quiz must be object"),
+    (lambda d: first(d).update(quiz={}), "lesson a1: the quiz must be an object"),
+    (lambda d: first(d)["quiz"].update(questions=[]), "lesson a1: the quiz has no question"),
+    (
+        lambda d: first(d)["quiz"]["questions"][0].update(options=[]),
+        "lesson a1, question q1: no correct option",
+    ),
+    (
+        lambda d: [o.update(correct=True) for o in first(d)["quiz"]["questions"][1]["options"]],
+        "lesson a1, question two: 2 correct options",
+    ),
+    (
+        lambda d: first(d)["quiz"]["questions"].__setitem__(
+            1, {"id": "two", "kind": "free_text", "text": "T?"}
+        ),
+        "lesson a1, question two: was of kind single_choice before",
+    ),
+    (lambda d: first(d)["quiz"].update(pools={"p": 1}), "lesson a1: pool p draws more"),
+    (lambda d: first(d).update(max_attempts="2"), "lesson a1: max_attempts must be integer"),
+    (lambda d: first(d).update(max_attempts=0), "lesson a1 breaks lessons_max_attempts_check"),
+    (lambda d: first(d).update(score_policy="top"), "lesson a1 breaks score_policy_is_valid"),
+    (lambda d: first(d).update(quiz_available_from="now"), "quiz_available_from must be time"),
+    (lambda d: first(d).update(quiz_available_from="2030-13-01T08:00Z"), "out of range"),
+    (lambda d: first(d).update(quiz_data={}), "lesson a1: unknown field quiz_data"),
+    (lambda d: first(d).update(question_pools={}), "lesson a1: unknown field question_pools"),
+]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"), QUIZ_DAMAGE, ids=[reason for _, reason in QUIZ_DAMAGE]
+)
+def test_a_faulty_quiz_is_refused_whoever_sends_it(
+    author: Callable[..., Author], damage: Callable[[dict[str, Any]], Any], reason: str
+) -> None:
+    """With lesson and question; without any answer; and with nothing written."""
+    keyed = {"kind": "short_text", "text": "K?", "accepted": [SECRET], "explanation": SECRET}
+    made = author(a=[asking("a1", choice("One?"), choice("Two?", id="two"), keyed), lesson("a2")])
+    before = made.everything(), questions(made, "a1")
+    broken = copy.deepcopy(made.document)
+    broken["title"] = "Better"
+    damage(broken)
+    with pytest.raises(Refused) as caught:
+        raw(made.server, broken)
+    assert (caught.value.code, caught.value.status) == ("invalid_course", 422)
+    assert reason in (caught.value.details or "")
+    assert SECRET not in repr((caught.value.message, caught.value.details))
+    assert (made.everything(), questions(made, "a1")) == before
+
+
+def test_every_faulty_question_is_named_at_once(author: Callable[..., Author]) -> None:
+    made = author(a=[asking("a1", choice("1")), asking("a2", choice("2"), choice("3"))])
+    one, two = made.document["modules"][0]["lessons"]
+    one["quiz"]["questions"][0]["options"].pop()
+    two["quiz"]["questions"][1] = {"kind": "numeric", "text": "4", "answer": "x", "tolerance": -1}
+    with pytest.raises(Refused) as caught:
+        raw(made.server, made.document)
+    assert sorted((caught.value.details or "").splitlines()) == [
+        "lesson a1, question q1: needs at least two options",
+        "lesson a2, question q2: answer must be a number",
+        "lesson a2, question q2: tolerance must be a number not below 0",
+    ]
+
+
+def test_a_dry_run_of_quizzes_tells_all_and_changes_nothing(
+    author: Callable[..., Author], operator: Actor
+) -> None:
+    made = author(a=[asking("a1", choice("One?")), asking("a2", choice("Two?"))])
+    one, two = made.document["modules"][0]["lessons"]
+    one["quiz"]["questions"].append(
+        {"kind": "short_text", "text": "K?", "accepted": [SECRET], "explanation": SECRET}
+    )
+    del two["quiz"]
+    two["completion_rule"] = "manual"
+    two["type"] = "assignment"
+    before = made.everything(), questions(made, "a1"), questions(made, "a2")
+    told = made.run(dry_run=True)
+    assert (made.everything(), questions(made, "a1"), questions(made, "a2")) == before
+    assert made.run() == told
+    assert SECRET not in repr(told)
+    audited = operator.run(
+        "select to_jsonb(a)::text as row from audit_log a where course_id = %s", made.course_id
+    )
+    assert audited
+    assert SECRET not in repr(audited)
 
 
 # Dry runs and refusals ----------------------------------------------------------------------------
@@ -765,6 +991,89 @@ def test_the_real_course_is_imported(server: Actor, operator: Actor, learner: Le
     assert drift(operator, [author.course_id]) == []
 
 
+def test_the_real_quizzes_are_imported_without_the_faulty_questions(
+    server: Actor, operator: Actor, learner: Learner, tmp_path: Path
+) -> None:
+    """Whoever passes them all has completed them all; whoever answers wrongly has not."""
+    author = Author(server, operator, real_course(quizzes=True))
+    with pytest.raises(courses.CourseError):
+        author.run()
+    with pytest.raises(Refused) as caught:
+        raw(server, author.document)
+    assert sorted((caught.value.details or "").splitlines()) == sorted(
+        f"lesson {slug}, question q{number}: {reason}" for slug, number, reason in FAULTY
+    )
+    assert operator.run("select 1 from courses where slug = %s", author.document["slug"]) == []
+
+    skipped = courses.Skipped(tmp_path)
+    author.document = courses.check(author.document, ROOT, skipped=skipped)
+    assert len(skipped.faults) == len(FAULTY)
+    author.run()
+    assert empty(author.run())
+    lessons = [one for module in author.document["modules"] for one in module["lessons"]]
+    quizzes = {one["slug"]: one["quiz"]["questions"] for one in lessons if "quiz" in one}
+    assert len(quizzes) == 50
+    rights, wrongs = (
+        {
+            slug: {
+                one["text"]: next(o["text"] for o in one["options"] if o["correct"] is right)
+                for one in asked
+            }
+            for slug, asked in quizzes.items()
+        }
+        for right in (True, False)
+    )
+    ann, bob = begin(learner, author), begin(learner, author)
+    for slug in quizzes:
+        done = answered(ann, author, slug, rights[slug])
+        assert (done["attempt"]["passed"], done["progress"]["status"]) == (True, "completed")
+        failed = answered(bob, author, slug, wrongs[slug])
+        assert (failed["attempt"]["percent"], failed["attempt"]["passed"]) == (0, False)
+        assert failed["progress"]["status"] == "in_progress"
+    assert percent(ann, author) == 66.67
+    for one in lessons:
+        if "quiz" not in one:
+            for someone in (ann, bob):
+                someone.call("complete_lesson", p_lesson_id=author.lesson(one["slug"])["id"])
+    assert (percent(ann, author), percent(bob, author)) == (100.0, 33.33)
+    finished = operator.run(
+        "select user_id from enrollments where course_id = %s and completed_at is not null",
+        author.course_id,
+    )
+    assert [row["user_id"] for row in finished] == [ann.user]
+    assert drift(operator, [author.course_id]) == []
+
+
+def test_ten_times_the_questions_cost_ten_times_the_time(server: Actor, operator: Actor) -> None:
+    server.connection.execute("set statement_timeout = '60s'")
+    _quiz_all(server, operator, 10)
+    small = _quiz_all(server, operator, 100)
+    large = _quiz_all(server, operator, 1_000)
+    assert large < 30 * small
+
+
+def _quiz_all(server: Actor, operator: Actor, size: int) -> float:
+    """Make a course of that many quizzes of ten questions, edit every one, and return the time."""
+    modules = {
+        f"m{m}": [
+            asking(f"l{m}-{n}", *(choice(f"{q}?") for q in range(10))) for n in range(size // 10)
+        ]
+        for m in range(10)
+    }
+    author = Author(server, operator, document(**modules))
+    begun = time.perf_counter()
+    author.run()
+    assert empty(author.run())
+    for module in author.document["modules"]:
+        for one in module["lessons"]:
+            one["quiz"]["questions"][0] = choice("New?")
+    report = author.run()
+    took = time.perf_counter() - begun
+    assert set(map(tuple, report["updated"]["lessons"].values())) == {("quiz",)}
+    assert len(report["updated"]["lessons"]) == size
+    return took
+
+
 def test_ten_times_the_lessons_cost_ten_times_the_time(
     server: Actor, operator: Actor, learner: Learner
 ) -> None:
@@ -838,8 +1147,10 @@ def test_defaults_are_those_of_the_tables(operator: Actor) -> None:
             for name, field in model.model_fields.items()
             if not field.is_required()
         }
-        for name in ("lessons", "resources", "content_file"):
+        for name in ("lessons", "resources", "content_file", "quiz"):
             given.pop(name, None)
+        if kind == "lesson":
+            defaults |= operator.one("select private.course_defaults('quiz')")
         assert {k: v for k, v in defaults.items() if k in given} == given
         required = {name for name, field in model.model_fields.items() if field.is_required()}
         own = {"position", "module_id", "archived_at"}
@@ -873,6 +1184,17 @@ def test_limits_are_those_of_the_tables(server: Actor, operator: Actor) -> None:
         "badges": ["b" * 100] * 50,
         "resources": [{"title": "r" * 300, "url": url}],
     }
+    largest = {
+        "id": "i" * 64,
+        "kind": "multiple_choice",
+        "text": "é" * 20_000,
+        "points": 100_000,
+        "explanation": "e" * 20_000,
+        "media": [{"url": url, "alt": "a" * 20_000}] * 20,
+        "options": [
+            {"id": str(n).zfill(64), "text": "o" * 2_000, "correct": True} for n in range(100)
+        ],
+    }
     made = document(a=[])
     made |= big
     made["modules"] = [
@@ -889,6 +1211,12 @@ def test_limits_are_those_of_the_tables(server: Actor, operator: Actor) -> None:
                     "duration_seconds": 604_800,
                     "weight": 1_000_000,
                     "completion_rule": rule,
+                    "quiz": {"questions": [largest]},
+                    "max_attempts": 1000,
+                    "time_limit_seconds": 604_800,
+                    "attempt_cooldown_seconds": 31_536_000,
+                    "quiz_available_from": "2000-01-01T00:00+14:00",
+                    "quiz_available_until": "9999-12-31T23:59-12:00",
                     **parameters,
                 }
             ],

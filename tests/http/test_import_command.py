@@ -152,4 +152,4 @@ def test_the_demo_people_sign_in(stack: Stack, name: str) -> None:
             "Authorization": f"Bearer {session['access_token']}",
         },
     ).json()
-    assert [row["total_lessons"] for row in rows] == ([] if name == "admin" else [10])
+    assert [row["total_lessons"] for row in rows] == ([] if name == "admin" else [12])

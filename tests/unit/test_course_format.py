@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import command, courses
-from tests.support.real_course import real_course
+from tests.support.real_course import FAULTY, real_course
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "supabase" / "demo"
@@ -116,9 +116,15 @@ def test_yaml_words_stay_words(tmp_path: Path) -> None:
 def test_the_demo_course_has_every_kind_of_lesson() -> None:
     document = courses.load(DEMO / "reading-maps.yaml")
     lessons = [lesson for module in document["modules"] for lesson in module["lessons"]]
-    assert (len(document["modules"]), len(lessons)) == (4, 12)
+    assert (len(document["modules"]), len(lessons)) == (4, 14)
     kinds = {lesson["type"] for lesson in lessons}
-    assert kinds == {"video", "article", "download", "live", "assignment", "embed"}
+    assert kinds == {"video", "article", "quiz", "download", "live", "assignment", "embed"}
+    asked = {
+        q["kind"] for lesson in lessons for q in lesson.get("quiz", {"questions": ()})["questions"]
+    }
+    assert asked == set(courses.KINDS) - {"free_text"}
+    # docs/tutorial/first-lesson.mjs completes the first three by hand.
+    assert {lesson.get("completion_rule", "manual") for lesson in lessons[:4]} == {"manual"}
     assert sum(lesson.get("is_preview", False) for lesson in lessons) == 1
     assert sum(not lesson.get("is_required", True) for lesson in lessons) == 1
 
@@ -150,6 +156,68 @@ def test_a_draft_may_lack_what_a_published_course_needs() -> None:
         "modules[0].lessons[3].resources",
     }
     assert not faults({**document, "status": "draft"})
+
+
+CHOICES = [{"text": "a", "correct": True}, {"text": "b"}]
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "single_choice": {"options": CHOICES},
+    "multiple_choice": {
+        "options": [*CHOICES, {"text": "c", "correct": True}],
+        "scoring": "partial",
+    },
+    "true_false": {"correct": False},
+    "numeric": {"answer": "3.14159265358979323846", "tolerance": 0.5},
+    "short_text": {"accepted": ["yes", "Yes"]},
+    "ordering": {"items": ["one", "two"]},
+    "matching": {"pairs": [{"left": "a", "right": "1"}, {"left": "b", "right": "2"}]},
+    "free_text": {},
+}
+
+
+def question(kind: str = "single_choice", **fields: Any) -> dict[str, Any]:
+    return {"kind": kind, "text": f"A {kind}?", **QUESTIONS.get(kind, {}), **fields}
+
+
+def quiz(*questions: dict[str, Any], lesson: dict[str, Any] | None = None, **fields: Any) -> Any:
+    """SMALL, its first lesson a quiz with these questions; `fields` are the quiz's own."""
+    made = {"questions": list(questions) or [question()], **fields}
+    first = {"slug": "rope", "title": "R", "type": "quiz", "quiz": made, **(lesson or {})}
+    return changed(*LESSON, to=first)
+
+
+def test_a_quiz_of_every_kind_is_what_it_was() -> None:
+    document = quiz(
+        *(question(kind, id=kind.replace("_", "-"), points=1.25) for kind in QUESTIONS),
+        question(pool="p", media=[{"url": "https://example.com/a.png", "alt": "A"}]),
+        question("true_false", pool="p", explanation="Because."),
+        pools={"p": 1},
+        shuffle_options=True,
+        lesson={
+            "completion_rule": "pass",
+            "pass_percent": 55,
+            "max_attempts": 2,
+            "time_limit_seconds": 60,
+            "attempt_cooldown_seconds": 5,
+            "quiz_available_from": "2030-01-31T08:00Z",
+            "quiz_available_until": "2030-01-31T10:00:00+01:00",
+            "reveal_policy": "after_last_attempt",
+            "score_policy": "average",
+        },
+    )
+    document["modules"][0]["completion_rule"] = "quiz_passed"
+    assert courses.check(document, ROOT) == document
+    VALIDATOR.validate(document)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.yaml"])
+def test_numbers_stay_exact(tmp_path: Path, name: str) -> None:
+    """Also those that no float holds, and whole ones stay whole."""
+    many = "0.1234567890123456789"
+    text = json.dumps(quiz(question("numeric", answer="N", tolerance=0.1, points=2)))
+    (tmp_path / name).write_text(text.replace('"N"', many))
+    (found,) = courses.load(tmp_path / name)["modules"][0]["lessons"][0]["quiz"]["questions"]
+    assert (found["answer"], found["tolerance"]) == (many, 0.1)
+    assert json.dumps(found["points"]) == "2"
 
 
 # What is refused ----------------------------------------------------------------------------------
@@ -224,6 +292,91 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+Q = "modules[0].lessons[0].quiz.questions[0]"
+SECOND = "modules[0].lessons[0].quiz.questions[1]"
+A, B = CHOICES
+
+# Path within the quiz's questions, reason. What a JSON Schema cannot say is marked "beyond".
+FAULTY_QUESTIONS: list[tuple[dict[str, Any], str, str]] = [
+    (quiz({"text": "?"}), f"{Q}.kind", "is missing"),
+    (quiz({"kind": "essay", "text": "?"}), f"{Q}.kind", "'free_text', not \"essay\""),
+    (quiz("x"), Q, "set of fields"),  # type: ignore[arg-type]
+    (quiz(question(text=" ")), f"{Q}.text", "must not be empty"),
+    (quiz(question(points=0)), f"{Q}.points", "above 0"),
+    (quiz(question(points=0.125)), f"{Q}.points", "at most 2 decimals"),
+    (quiz(question(points=float("inf"))), f"{Q}.points", "number"),
+    (quiz(question(id="a b")), f"{Q}.id", "letters, digits"),
+    (quiz(question(answer=1)), f"{Q}.answer", "unknown field"),
+    (quiz(question(option=[])), f"{Q}.option", "did you mean options?"),
+    (quiz(question(options=[A])), f"{Q}.options", "at least 2 entries"),
+    (quiz(question(options=[B, B])), f"{Q}.options", "no correct option"),
+    (quiz(question(options=[A, A])), f"{Q}.options", "2 correct options in a single choice"),
+    (quiz(question("multiple_choice", options=[B, B])), f"{Q}.options", "no correct option"),
+    (quiz(question(options=[A, {"text": ""}])), f"{Q}.options[1].text", "must not be empty"),
+    (quiz(question(options=[A, {"correct": False}, B])), f"{Q}.options[1].text", "is missing"),
+    (
+        quiz(question(options=[A | {"id": "x"}, B | {"id": "x"}])),
+        f"{Q}.options[1].id",
+        "already the id of",
+    ),
+    (quiz(question(options=[A | {"id": "o2"}, B])), f"{Q}.options[1].id", "while it has none"),
+    (quiz(question("true_false", correct=1)), f"{Q}.correct", "true or false"),
+    (quiz(question("numeric", answer="many")), f"{Q}.answer", "must be a number"),
+    (quiz(question("numeric", answer=float("nan"))), f"{Q}.answer", "must be a number"),
+    (quiz(question("numeric", answer="1e999")), f"{Q}.answer", "must be a number"),
+    (quiz(question("numeric", answer=1e-90)), f"{Q}.answer", "at most 64 characters"),
+    (quiz(question("numeric", tolerance=-0.5)), f"{Q}.tolerance", "at least 0"),
+    (quiz(question("numeric", tolerance=True)), f"{Q}.tolerance", "must be a number"),
+    (quiz(question("short_text", accepted=[])), f"{Q}.accepted", "at least 1 entry"),
+    (quiz(question("short_text", accepted=["\u00a0"])), f"{Q}.accepted[0]", "must not be empty"),
+    (quiz(question("ordering", items=["a"])), f"{Q}.items", "at least 2 entries"),
+    (quiz(question("ordering", items=["a", "b", "a"])), f"{Q}.items[2]", "same as"),
+    (
+        quiz(question("matching", pairs=[{"left": "a", "right": str(n)} for n in range(2)])),
+        f"{Q}.pairs[1].left",
+        "same as",
+    ),
+    (quiz(question("matching", distractors=["x", "2"])), f"{Q}.distractors[1]", "same as"),
+    (quiz(question(id="x"), question(id="x")), f"{SECOND}.id", '"x" is already the id of'),
+    (quiz(question(id="q2"), question()), f"{SECOND}.id", "while it has none"),
+    (quiz(question(pool="p")), f"{Q}.pool", '"p" is not among'),
+    (quiz(question("ordering", scoring="most")), f"{Q}.scoring", "'partial', not"),
+]
+FAULTY_LESSONS: list[tuple[dict[str, Any], str, str]] = [
+    (quiz(lesson={"quiz": None}), "quiz", "a published quiz lesson needs quiz"),
+    (quiz(lesson={"quiz": {"pools": {}}}), "quiz.questions", "is missing"),
+    (quiz(lesson={"quiz": {"questions": []}}), "quiz.questions", "at least 1"),
+    (quiz(colour="red"), "quiz.colour", "unknown field"),
+    (quiz(lesson={"type": "article", "content": "x"}), "quiz", "needs type"),
+    (quiz(question(pool="p"), pools={"p": 2}), "quiz.pools.p", "draws 2 of 1 questions"),
+    (quiz(pools={"p": 1}), "quiz.pools.p", "draws 1 of 0 questions"),
+    (quiz(pools={"p": 0}), "quiz.pools.p", "at least 1"),
+    (quiz(lesson={"max_attempts": 0}), "max_attempts", "at least 1"),
+    (quiz(lesson={"time_limit_seconds": 4}), "time_limit_seconds", "at least 5"),
+    (quiz(lesson={"reveal_policy": "after_last_attempt"}), "max_attempts", "is missing"),
+    (quiz(lesson={"quiz_available_from": "tomorrow"}), "quiz_available_from", "must be a time"),
+    (quiz(lesson={"quiz_available_from": "2030-02-30T08:00Z"}), "quiz_available_from", "no such"),
+    (
+        quiz(
+            lesson={
+                "quiz_available_from": "2030-01-31T08:00Z",
+                "quiz_available_until": "2030-01-31T09:00+01:00",
+            }
+        ),
+        "quiz_available_until",
+        "must be after",
+    ),
+    (changed(*LESSON, "score_policy", to="last"), "score_policy", "goes with a quiz only"),
+    (changed(*LESSON, "pass_percent", to=50), "pass_percent", "pass or a quiz only"),
+    (changed("modules", 0, "completion_rule", to="some"), "", "'quiz_passed'"),
+]
+REFUSED += FAULTY_QUESTIONS
+REFUSED += [
+    (document, f"modules[0].lessons[0].{field}" if field else "modules[0].completion_rule", reason)
+    for document, field, reason in FAULTY_LESSONS
+]
+
+
 @pytest.mark.parametrize(("document", "path", "reason"), REFUSED)
 def test_nonsense_is_refused_where_it_stands(
     document: dict[str, Any], path: str, reason: str
@@ -252,6 +405,95 @@ def test_all_problems_come_at_once() -> None:
         "modules[0].lessons[1].video_url",
         "modules[0].lessons[1].content_file",
     }
+
+
+@pytest.mark.parametrize(("document", "path", "reason"), FAULTY_QUESTIONS)
+def test_a_faulty_question_is_left_out_on_demand(
+    document: dict[str, Any], path: str, reason: str
+) -> None:
+    """With the reason; the rest of the quiz stays, and is checked once more."""
+    place = document["modules"][0]["lessons"][0]["quiz"]["questions"]
+    place.append(question(id="good"))
+    kept = [one for n, one in enumerate(place) if not path.startswith(f"{Q[:-2]}{n}]")]
+    skipped = courses.Skipped(Path("x.yaml"))
+    found = courses.check(document, ROOT, skipped=skipped)
+    assert found["modules"][0]["lessons"][0]["quiz"]["questions"] == kept
+    (line,) = skipped.lines()
+    assert line.startswith(f"x.yaml: {path}: lesson rope, question ")
+    assert reason in line
+    assert skipped.articles == ()
+    assert len(place) == len(kept) + 1  # what was given is not touched
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "reason"),
+    [entry for entry in REFUSED if entry not in FAULTY_QUESTIONS],
+)
+def test_nothing_else_is_left_out(document: dict[str, Any], path: str, reason: str) -> None:
+    with pytest.raises(courses.CourseError) as caught:
+        courses.check(document, ROOT, skipped=courses.Skipped(Path("x.yaml")))
+    assert [courses.dotted(fault.path) for fault in caught.value.faults] == [path]
+    assert reason in caught.value.faults[0].message
+
+
+def test_a_quiz_left_empty_makes_an_article() -> None:
+    bad = question(options=[B, B])
+    for rule, then in (("pass", "manual"), ("submit", "manual"), ("manual", "manual")):
+        lesson = {"completion_rule": rule, "pass_percent": 50, "max_attempts": 2, "content": "T."}
+        skipped = courses.Skipped(Path("x"))
+        document = quiz(bad, bad, pools={}, lesson=lesson)
+        found = courses.check(document, ROOT, skipped=skipped)["modules"][0]["lessons"][0]
+        bare = {"slug": "rope", "title": "R", "type": "article", "content": "T."}
+        assert found == {**bare, "completion_rule": then}
+        assert skipped.articles == ("rope",)
+        assert len(skipped.faults) == 2
+
+
+def test_what_is_left_must_do_for_the_pools() -> None:
+    bad = question(options=[B, B], pool="p")
+    document = quiz(bad, question(pool="p"), question("true_false", pool="p"), pools={"p": 3})
+    with pytest.raises(courses.CourseError, match=r"quiz\.pools\.p: lesson rope: draws 3 of 2"):
+        courses.check(document, ROOT, skipped=courses.Skipped(Path("x")))
+
+
+def test_a_question_that_hides_in_a_second_key_is_refused(tmp_path: Path) -> None:
+    """Faults found in text that the document does not hold any more."""
+    text = json.dumps(quiz()).replace('"quiz": {', '"quiz": {"questions": [1, &x 2]}, "quiz": {')
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(courses.CourseError, match="stands here a second time"):
+        courses.load(tmp_path / "a.yaml", courses.Skipped(Path("x")))
+
+
+def test_no_fault_tells_an_answer() -> None:
+    secrets = [
+        question("numeric", answer="SECRET"),
+        question("short_text", accepted=["SECRET\0"]),
+        question("true_false", correct="SECRET"),
+        question("ordering", items=["SECRET", "SECRET"]),
+        question("matching", pairs=[{"left": "SECRET", "right": "SECRET"}] * 2),
+        question(options=[{"text": "SECRET", "correct": True}] * 2, explanation=["SECRET"]),
+        question(options=[{"text": "SECRET", "correct": "SECRET"}, "SECRET"]),
+    ]
+    with pytest.raises(courses.CourseError) as caught:
+        courses.check(quiz(*secrets), ROOT)
+    assert len(caught.value.faults) >= len(secrets)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_the_faulty_questions_of_the_real_course_are_named() -> None:
+    document = real_course(quizzes=True)
+    with pytest.raises(courses.CourseError) as caught:
+        courses.check(document, ROOT)
+    assert [fault.message for fault in caught.value.faults] == [reason for *_, reason in FAULTY]
+    for line, (slug, number, reason) in zip(caught.value.lines(), FAULTY, strict=True):
+        assert line.endswith(f": lesson {slug}, question {number}: {reason}")
+    skipped = courses.Skipped(Path("x"))
+    found = courses.check(document, ROOT, skipped=skipped)
+    quizzes = [one["quiz"] for m in found["modules"] for one in m["lessons"] if "quiz" in one]
+    assert len(quizzes) == 50
+    assert sum(len(one["questions"]) for one in quizzes) == 150 - len(FAULTY)
+    assert (len(skipped.faults), skipped.articles) == (len(FAULTY), ())
+    VALIDATOR.validate(found)
 
 
 def test_the_line_is_named(tmp_path: Path) -> None:
@@ -394,6 +636,38 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     assert "\x1b" not in path
 
 
+# A faulty question's line, too.
+def test_the_line_of_a_question_is_named(tmp_path: Path) -> None:
+    text = """\
+waymark: 1
+slug: a
+status: draft
+title: A
+modules:
+  - slug: m
+    title: M
+    lessons:
+      - slug: x
+        title: X
+        type: quiz
+        quiz:
+          questions:
+            - {id: one, kind: true_false, text: T?, correct: true}
+            - id: two
+              kind: single_choice
+              text: T?
+              options:
+                - {text: a}
+                - {text: b}
+            - {kind: numeric, text: T?, answer: 1, tolerance: -1}
+"""
+    where = "modules[0].lessons[0].quiz.questions"
+    assert file_faults(tmp_path, text) == [
+        f"18: {where}[1].options: lesson x, question two: no correct option",
+        f"21: {where}[2].tolerance: lesson x, question 3: must be at least 0",
+    ]
+
+
 # Any value at any place: never an exception of another kind, and what is accepted fits the schema.
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -408,6 +682,18 @@ PLACES: list[tuple[str | int, ...]] = [
     *((*LESSON, field) for field in courses.Lesson.model_fields),
     *(("resources", 0, field) for field in courses.Resource.model_fields),
 ]
+QUIZ_PLACES: list[tuple[str | int, ...]] = [
+    *((field,) for field in courses.Quiz.model_fields),
+    *(
+        ("questions", number, field)
+        for number, kind in enumerate(QUESTIONS)
+        for field in courses.KINDS[kind].model_fields
+    ),
+    ("questions", 0, "options", 0),
+    *(("questions", 0, "options", 1, field) for field in courses.Option.model_fields),
+    *(("questions", 6, "pairs", 1, field) for field in courses.Pair.model_fields),
+    *(("questions", 0, "media", 0, field) for field in courses.Media.model_fields),
+]
 
 
 @given(place=st.sampled_from(PLACES), value=JSON_VALUES)
@@ -415,6 +701,31 @@ def test_any_value_is_accepted_or_refused(place: tuple[str | int, ...], value: A
     document = changed(*place, to=value)
     if not faults(document):
         VALIDATOR.validate(document)
+
+
+@given(place=st.sampled_from(QUIZ_PLACES), value=JSON_VALUES | st.sampled_from([*QUESTIONS]))
+def test_any_value_in_a_quiz_is_accepted_or_refused(
+    place: tuple[str | int, ...], value: Any
+) -> None:
+    document = quiz(
+        question(media=[{"url": "https://example.com/a.png"}]),
+        *(question(kind) for kind in [*QUESTIONS][1:]),
+        question(),  # so that one is left
+    )
+    document = copy.deepcopy(document)
+    at: Any = document["modules"][0]["lessons"][0]["quiz"]
+    for part in place[:-1]:
+        at = at[part]
+    at[place[-1]] = value
+    if found := faults(document):
+        in_question = all(path.startswith(Q[:-3]) and path != Q[:-3] for path in found)
+        try:
+            document = courses.check(document, ROOT, skipped=courses.Skipped(Path("x")))
+        except courses.CourseError:
+            assert not in_question
+            return
+        assert in_question
+    VALIDATOR.validate(document)
 
 
 # The schema ---------------------------------------------------------------------------------------
@@ -430,16 +741,24 @@ def test_the_schema_accepts_what_we_accept() -> None:
     VALIDATOR.validate(SMALL)
     VALIDATOR.validate(courses.load(DEMO / "reading-maps.yaml"))
     VALIDATOR.validate(real_course())
+    assert not VALIDATOR.is_valid(real_course(quizzes=True))
 
 
-# Duplicates are beyond a JSON Schema; and in three places Python's JSON and regular expressions
-# differ from everybody's: NaN, lone surrogates, and $ before a newline at the end.
+# Duplicates, sums, decimals and dates are beyond a JSON Schema; and in three places Python's JSON
+# and regular expressions differ from everybody's: NaN, lone surrogates, and $ before a newline at
+# the end.
+BEYOND = (
+    "slug of", "url of", "id of", "while it", "same as", "Unicode", "no such", "must be after",
+    "decimals", "64 characters", "not among", "questions", "at least 0", "must be a number",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "document",
     [
         document
         for document, _, reason in REFUSED
-        if not any(word in reason for word in ("slug of", "url of", "Unicode"))
+        if not any(word in reason for word in BEYOND)
         and document["slug"] != "a\n"
         and document.get("rating") == document.get("rating")
     ],
@@ -450,9 +769,14 @@ def test_the_schema_refuses_what_we_refuse(document: dict[str, Any]) -> None:
 
 def test_the_reference_names_every_field() -> None:
     text = (ROOT / "docs" / "reference" / "course-format.md").read_text("utf-8")
-    for model in (courses.CourseFile, courses.Module, courses.Lesson, courses.Resource):
+    models = (courses.CourseFile, courses.Module, courses.Lesson, courses.Resource, courses.Quiz)
+    for model in models:
         for field in model.model_fields:
             assert re.search(rf"^\| (`\w+`, )?`{field}`", text, re.MULTILINE), field
+    for kind, question_model in courses.KINDS.items():
+        assert re.search(rf"^\| `{kind}` \|", text, re.MULTILINE)
+        for field in question_model.model_fields:
+            assert f"`{field}`" in text or f"`{field}: true`" in text
 
 
 # The seed and the command -------------------------------------------------------------------------
@@ -479,6 +803,14 @@ def test_commands_end_with_their_status(
     assert command.main(["courses", "validate", str(good)]) == 0
     assert command.main(["courses", "validate", str(bad)]) == 1
     assert "2 problems; nothing was imported" in capsys.readouterr().err
+    bad.write_text(json.dumps(quiz(question(options=[B, B]))))
+    assert command.main(["courses", "validate", str(bad)]) == 1
+    assert "1 problem; nothing was imported" in capsys.readouterr().err
+    assert command.main(["courses", "validate", str(bad), "--skip-faulty"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"{bad}: {Q}.options: lesson rope, question 1: no correct option (left out)",
+        f"{bad}: lesson rope: no question is left, so it becomes an article",
+    ]
     with pytest.raises(SystemExit) as caught:
         command.main(["courses", "import"])
     assert caught.value.code == 2
