@@ -742,7 +742,10 @@ def _integer(digits: str) -> int | str:
 def _fraction(digits: str) -> float | str:
     # Left as text where a float would be another number: the answer to a question is exact.
     value = float(digits)
-    exact = len(digits) <= 100 and Decimal(digits) == Decimal(repr(value))
+    try:
+        exact = len(digits) <= 100 and Decimal(digits) == Decimal(repr(value))
+    except ArithmeticError:  # an exponent beyond all bounds
+        exact = False
     return value if exact else digits
 
 
@@ -1048,7 +1051,7 @@ def _quiz_faults(path: Where, quiz: Any, skipped: frozenset[Where]) -> Iterator[
 def _question_faults(path: Where, question: Mapping[str, Any]) -> Iterator[Fault]:
     kind = question.get("kind")
     points = question.get("points")
-    if isinstance(points, int | float) and math.isfinite(points):
+    if isinstance(points, float) and 0 < points <= 100_000:  # whole numbers have no decimals
         exponent = Decimal(repr(points)).normalize().as_tuple().exponent
         if isinstance(exponent, int) and exponent < -2:
             yield Fault((*path, "points"), f"must have at most 2 decimals, not {_shown(points)}")

@@ -305,6 +305,8 @@ FAULTY_QUESTIONS: list[tuple[dict[str, Any], str, str]] = [
     (quiz(question(points=0)), f"{Q}.points", "above 0"),
     (quiz(question(points=0.125)), f"{Q}.points", "at most 2 decimals"),
     (quiz(question(points=float("inf"))), f"{Q}.points", "number"),
+    (quiz(question(points=True)), f"{Q}.points", "must be a number"),
+    (quiz(question(points=10**400)), f"{Q}.points", ""),
     (quiz(question(id="a b")), f"{Q}.id", "letters, digits"),
     (quiz(question(answer=1)), f"{Q}.answer", "unknown field"),
     (quiz(question(option=[])), f"{Q}.option", "did you mean options?"),
@@ -566,6 +568,10 @@ def test_a_yaml_bomb_is_refused_before_it_grows(tmp_path: Path) -> None:
             "must be a whole number",
         ),
         (json.dumps(changed("rating", to=1.5)).replace("1.5", "1e999"), "rating: must be a number"),
+        (
+            json.dumps(changed("rating", to=1.5)).replace("1.5", "1e-99999999999999999999"),
+            "rating: must be a number",
+        ),
         (json.dumps(changed("title", to="X")).replace('"X"', '"\\ud800"'), "title: must be text"),
     ],
 )
