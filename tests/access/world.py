@@ -29,6 +29,14 @@ ROLES = {
 
 Connection = psycopg.Connection[Any]
 
+# One question that the key grades, one that a person must.
+QUIZ = {
+    "questions": [
+        {"id": "fact", "kind": "true_false", "text": "So?", "correct": True},
+        {"id": "essay", "kind": "free_text", "text": "Why?", "points": 2},
+    ]
+}
+
 
 @dataclass
 class World:
@@ -97,7 +105,8 @@ def build(connection: Connection) -> World:
 
     Courses: `main` (published, for the enrolled), `open` (published, for everyone), `invite` and
     `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun` and
-    taken one completion back; `other` is enrolled in `open` alone. Staff work on `main` and
+    taken one completion back; of its quiz one attempt is submitted, waiting for a grade, and one is
+    open. `other` is enrolled in `open` alone. Staff work on `main` and
     `draft`.
     """
     world = World(connection)
@@ -152,7 +161,9 @@ def build(connection: Connection) -> World:
             ("archived", "first", {}),
             ("timed", "second", {"completion_rule": "view", "min_view_seconds": 60}),
             ("last", "second", {}),
+            ("quiz", "second", {"is_required": False}),
             ("open", "open", {}),
+            ("open quiz", "open", {"is_required": False}),
             ("invite", "invite", {}),
             ("draft", "draft", {}),
         )
@@ -208,6 +219,16 @@ def build(connection: Connection) -> World:
     world.call("learner", "select public.complete_lesson(%s)", world.lessons["done"])
     world.call("learner", "select public.complete_lesson(%s)", world.lessons["begun"])
     world.call("learner", "select public.uncomplete_lesson(%s)", world.lessons["begun"])
+    for person, lesson in (("learner", "quiz"), ("other", "open quiz")):
+        connection.execute(
+            "select private.save_quiz(%s, %s)", [world.lessons[lesson], json.dumps(QUIZ)]
+        )
+        for name, function in (
+            ("attempt", "select public.submit_quiz(%s)"),
+            ("open attempt", "select public.start_attempt(%s)"),
+        ):
+            answer = world.call(person, function, world.lessons[lesson])
+            world.ids[f"{name} of {person}"] = answer["attempt"]["id"]
     for person in ("learner", "other"):
         world.ids[f"enrollment of {person}"] = _one(
             connection,

@@ -22,7 +22,9 @@ def test_every_index_is_documented_as_it_is(catalog: Catalog) -> None:
                       from unnest(i.indkey::int2[]) with ordinality as k (attnum, n)
                       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
                    ) as columns,
-                   lower(btrim(pg_get_expr(i.indpred, i.indrelid), '()')) as predicate
+                   replace(replace(
+                     lower(btrim(pg_get_expr(i.indpred, i.indrelid), '()')),
+                     ') and (', ' and '), '::text', '') as predicate
               from pg_index i join pg_class c on c.oid = i.indrelid
              where c.relnamespace = 'public'::regnamespace
             """

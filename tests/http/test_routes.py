@@ -14,7 +14,10 @@ from tests.support.learners import Learner
 from tests.support.shape import assert_refusal
 
 EVERY = [(function, route) for function in FUNCTIONS for route in function.routes]
-SAMPLES = {"course": "999999999", "lesson": str(uuid.uuid4()), "module": str(uuid.uuid4())}
+SAMPLES = {
+    "course": "999999999",
+    **{name: str(uuid.uuid4()) for name in ("lesson", "module", "attempt")},
+}
 
 
 def name(value: Function | Route) -> str:
@@ -43,7 +46,7 @@ def test_refusals(
     response = functions.request(route.method, where, headers=forged)
     assert_refusal(response, 401, "invalid_token")
 
-    response = functions.request("PATCH", where, headers=signed_in)
+    response = functions.request("DELETE", where, headers=signed_in)
     assert_refusal(response, 405, "method_not_allowed")
     assert route.method in response.headers["allow"].split(", ")
     response = functions.request(route.method, f"{where}/nothing/there/x", headers=signed_in)
@@ -73,7 +76,10 @@ def test_what_is_not_there_is_404(
     functions: httpx.Client, learner: Learner, function: Function, route: Route
 ) -> None:
     """Every route reaches its RPC: the refusal is the database's own."""
-    body = {"Recalculation": {"enrollment_id": str(uuid.uuid4())}}.get(route.body.__name__)
+    body = {
+        "Recalculation": {"enrollment_id": str(uuid.uuid4())},
+        "Answers": {"answers": []},
+    }.get(route.body.__name__)
     where, headers = path(function, route), learner.headers()
     response = functions.request(
         route.method, where, headers=headers, **({"json": body} if body else {})
