@@ -95,10 +95,14 @@ create function private.module_done(
   p_rule text, p_completed_lessons bigint, p_total_lessons bigint, p_completed_quizzes bigint,
   p_total_quizzes bigint
 ) returns boolean
-language sql immutable parallel safe security invoker set search_path = ''
-return case when p_rule = 'quiz_passed' and p_total_quizzes > 0
-  then p_completed_quizzes = p_total_quizzes
-  else p_total_lessons > 0 and p_completed_lessons = p_total_lessons end;
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return case when p_rule = 'quiz_passed' and p_total_quizzes > 0
+    then p_completed_quizzes = p_total_quizzes
+    else p_total_lessons > 0 and p_completed_lessons = p_total_lessons end;
+end
+$$;
 comment on function private.module_done(text, bigint, bigint, bigint, bigint) is
   'Whether these counts complete a module of this rule.';
 revoke execute on function private.module_done(text, bigint, bigint, bigint, bigint) from public;
