@@ -161,7 +161,7 @@ def build(connection: Connection) -> World:
             ("archived", "first", {}),
             ("timed", "second", {"completion_rule": "view", "min_view_seconds": 60}),
             ("last", "second", {}),
-            ("quiz", "second", {"is_required": False}),
+            ("quiz", "first", {"is_required": False}),
             ("open", "open", {}),
             ("open quiz", "open", {"is_required": False}),
             ("invite", "invite", {}),

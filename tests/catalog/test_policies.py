@@ -10,8 +10,9 @@ import pytest
 from tests.catalog.catalog import Catalog
 
 POLICIES: LiteralString = """
-select p.schemaname as schema, p.tablename as table, p.policyname as name, p.permissive, p.roles::text[] as roles, p.cmd,
-       coalesce(p.qual, '') as qual, coalesce(p.with_check, '') as with_check
+select p.schemaname as schema, p.tablename as table, p.policyname as name, p.permissive,
+       p.roles::text[] as roles, p.cmd, coalesce(p.qual, '') as qual,
+       coalesce(p.with_check, '') as with_check
   from pg_policies p
  where p.schemaname in ('public', 'private')
  order by 1, 2
