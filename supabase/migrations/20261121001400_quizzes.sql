@@ -5,10 +5,11 @@
 -- there, since whoever has seen them all has used the attempt; nor does one with a window.
 
 select private.require_free(array[
-  'private.decimal_text', 'private.fold_text', 'private.is_closed_quiz', 'private.item_id',
-  'private.name_options', 'private.name_questions', 'private.questions', 'private.quiz_faults',
+  'private.decimal_text', 'private.faults_of_quizzes', 'private.fold_text',
+  'private.is_closed_quiz', 'private.item_id', 'private.name_options', 'private.name_questions',
+  'private.questions', 'private.quiz_faults',
   'private.quiz_questions', 'private.quiz_rows', 'private.save_quiz', 'private.set_quiz',
-  'private.texts', 'private.tg_lessons__quiz_data', 'public.set_quiz']);
+  'private.texts', 'private.tg_lessons__quiz_data', 'private.write_quizzes', 'public.set_quiz']);
 
 alter table public.lessons
   add column quiz_data jsonb,
@@ -417,60 +418,130 @@ create trigger _200_quiz_data before update of quiz_data, max_attempts, time_lim
 
 -- Writing a quiz ------------------------------------------------------------------------------------
 
-create function private.save_quiz(p_lesson_id uuid, p_quiz jsonb) returns boolean
-language plpgsql volatile security definer set search_path = ''
+-- Many at once, {lesson id: quiz, or null for none}: an import can hold thousands, and one after the
+-- other each would cost milliseconds.
+
+create function private.faults_of_quizzes(p_quizzes jsonb)
+returns table (lesson_id uuid, question text, reason text)
+language sql stable security invoker set search_path = ''
+as $$
+  select z.key::uuid, f.question, f.reason
+    from jsonb_each(p_quizzes) as z
+   cross join lateral private.quiz_faults(z.value) as f
+   where z.value <> 'null'
+  union all
+  -- Attempts hold answers of the old kind. Ids that we give ourselves follow the kind.
+  select q.lesson_id, q.id, 'was of kind ' || q.kind || ' before: give it another id'
+    from jsonb_each(p_quizzes) as z
+   cross join lateral private.elements(z.value -> 'questions') as n
+    join private.questions q on q.lesson_id = z.key::uuid and q.id = n.body ->> 'id'
+   where q.kind <> n.body ->> 'kind'
+$$;
+comment on function private.faults_of_quizzes(jsonb) is
+  'Every reason why quizzes cannot be given, graded or put in the place of those that are there.';
+revoke execute on function private.faults_of_quizzes(jsonb) from public;
+
+create function private.write_quizzes(p_quizzes jsonb) returns setof uuid
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_faults jsonb;
-  v_changed boolean := false;
-  v_quiz jsonb;
-  v_pools jsonb := coalesce(nullif(p_quiz -> 'pools', 'null'), '{}');
-  v_shuffle boolean := coalesce((nullif(p_quiz -> 'shuffle_options', 'null'))::boolean, false);
+  v_rows jsonb;
+  v_some jsonb;
+  v_changed jsonb;
 begin
-  if p_quiz is null or p_quiz = 'null' then
-    update private.questions set removed_at = private.clock()
-     where lesson_id = p_lesson_id and removed_at is null;
-    v_changed := found;
-  else
-    select jsonb_agg(jsonb_build_object('question', f.question, 'reason', f.reason))
-      into v_faults from private.quiz_faults(p_quiz) f;
-    if v_faults is not null then
-      perform private.fail('invalid_quiz', 422, 'The quiz cannot be given or graded', v_faults::text);
-    end if;
-    v_quiz := private.name_questions(p_lesson_id, p_quiz);
-    -- Attempts hold answers of the old kind.
-    select jsonb_agg(jsonb_build_object('question', q.id, 'reason',
-             'was of kind ' || q.kind || ' before: give it another id'))
-      into v_faults
-      from private.questions q
-      join private.quiz_questions(v_quiz) n on n.id = q.id
-     where q.lesson_id = p_lesson_id and q.kind <> n.kind;
-    if v_faults is not null then
-      perform private.fail('invalid_quiz', 422, 'The quiz cannot be given or graded', v_faults::text);
-    end if;
+  -- Lesson id to {question id: row}, of the quizzes that are not stored like that already. One that
+  -- is needs no naming: its questions have the ids that they would get.
+  with incoming as materialized (
+    select z.key as lesson_id, z.value as quiz, r.rows, s.rows as stored, s.is_known
+      from jsonb_each(p_quizzes) as z
+     cross join lateral (
+       select jsonb_object_agg(r.id, to_jsonb(r)) as rows from private.quiz_rows(z.value) as r
+     ) as r
+     cross join lateral (
+       select count(*) > 0 as is_known,
+              jsonb_object_agg(q.id, jsonb_build_object(
+                'id', q.id, 'place', q.position, 'kind', q.kind, 'points', q.points,
+                'pool', q.pool, 'body', q.body, 'key', q.key, 'explanation', q.explanation))
+                filter (where q.removed_at is null) as rows
+         from private.questions q
+        where q.lesson_id = z.key::uuid
+     ) as s
+     where z.value <> 'null'
+  )
+  select coalesce(jsonb_object_agg(i.lesson_id, case when i.is_known then (
+           select jsonb_object_agg(r.id, to_jsonb(r))
+             from private.quiz_rows(private.name_questions(i.lesson_id::uuid, i.quiz)) as r)
+           else i.rows end), '{}')
+    into v_rows
+    from incoming i
+   where i.rows is distinct from i.stored;
+
+  with written as (
     insert into private.questions as q
       (lesson_id, id, position, kind, points, pool, body, key, explanation)
-    select p_lesson_id, r.id, r.place, r.kind, r.points, r.pool, r.body, r.key, r.explanation
-      from private.quiz_rows(v_quiz) r
-     order by r.id
+    select z.key::uuid, r.id, r.place, r.kind, r.points, r.pool, r.body, r.key, r.explanation
+      from jsonb_each(v_rows) as z
+     cross join lateral jsonb_each(z.value) as e
+     cross join lateral jsonb_to_record(e.value) as r (
+       id text, place integer, kind text, points numeric, pool text, body jsonb, key jsonb,
+       explanation text)
+     order by 1, 2
         on conflict (lesson_id, id) do update
        set (position, kind, points, pool, body, key, explanation, removed_at)
          = (excluded.position, excluded.kind, excluded.points, excluded.pool, excluded.body,
             excluded.key, excluded.explanation, null)
      where (q.position, q.kind, q.points, q.pool, q.body, q.key, q.explanation, q.removed_at)
        is distinct from (excluded.position, excluded.kind, excluded.points, excluded.pool,
-            excluded.body, excluded.key, excluded.explanation, null);
-    v_changed := found;
-    update private.questions q set removed_at = private.clock()
-     where q.lesson_id = p_lesson_id and q.removed_at is null
-       and q.id not in (select n.id from private.quiz_questions(v_quiz) n);
-    v_changed := v_changed or found;
-  end if;
+            excluded.body, excluded.key, excluded.explanation, null)
+    returning q.lesson_id
+  )
+  select coalesce(jsonb_object_agg(w.lesson_id, true), '{}') into v_changed from written w;
+
+  with gone as (
+    update private.questions q
+       set removed_at = private.clock()
+      from (
+        select z.key, z.value from jsonb_each(v_rows) as z
+        union all
+        select z.key, '{}' from jsonb_each(p_quizzes) as z where z.value = 'null'
+      ) as kept
+     where q.lesson_id = kept.key::uuid and q.removed_at is null and not kept.value ? q.id
+    returning q.lesson_id
+  )
+  select coalesce(jsonb_object_agg(g.lesson_id, true), '{}') into v_some from gone g;
+  v_changed := v_changed || v_some;
+
+  return query
   update public.lessons l
-     set question_pools = v_pools, shuffle_options = v_shuffle
-   where l.id = p_lesson_id
-     and (v_changed or (l.question_pools, l.shuffle_options) is distinct from (v_pools, v_shuffle));
-  return v_changed or found;
+     set question_pools = n.pools, shuffle_options = n.shuffles
+    from (
+      select z.key::uuid as id, coalesce(nullif(z.value -> 'pools', 'null'), '{}') as pools,
+             coalesce(nullif(z.value -> 'shuffle_options', 'null')::boolean, false) as shuffles
+        from jsonb_each(p_quizzes) as z
+    ) as n
+   where l.id = n.id
+     and (v_changed ? l.id::text
+          or (l.question_pools, l.shuffle_options) is distinct from (n.pools, n.shuffles))
+  returning l.id;
+end
+$$;
+comment on function private.write_quizzes(jsonb) is
+  'Replaces the questions of lessons by faultless quizzes; null removes them. Returns who changed.';
+revoke execute on function private.write_quizzes(jsonb) from public;
+
+create function private.save_quiz(p_lesson_id uuid, p_quiz jsonb) returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_quizzes jsonb := jsonb_build_object(p_lesson_id, p_quiz);
+  v_faults jsonb;
+begin
+  select jsonb_agg(jsonb_build_object('question', f.question, 'reason', f.reason))
+    into v_faults from private.faults_of_quizzes(v_quizzes) as f;
+  if v_faults is not null then
+    perform private.fail('invalid_quiz', 422, 'The quiz cannot be given or graded', v_faults::text);
+  end if;
+  return exists (select from private.write_quizzes(v_quizzes));
 end
 $$;
 comment on function private.save_quiz(uuid, jsonb) is
