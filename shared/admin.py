@@ -60,6 +60,23 @@ class Project:
         """
         return self._call("import_course", {"p_document": document, "p_dry_run": dry_run})
 
+    def put_template(self, name: str, source: str, paper: str) -> dict[str, Any]:
+        """Keep a template of certificates under a name; `changed` says whether it was new.
+
+        Raises Refused with the database's reasons, or when there is no good answer.
+        """
+        arguments = {"p_name": name, "p_source": source, "p_paper": paper}
+        return self._call("put_certificate_template", arguments)
+
+    def templates(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Name and paper of each template of certificates; of a named one its source, too.
+
+        Raises Refused when there is no good answer.
+        """
+        found = self._call("get_certificate_templates", {"p_name": name})["templates"]
+        assert isinstance(found, list)
+        return found
+
     def _call(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             answer = self._rest.rpc(function, arguments).execute().data

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared import courses
+from shared import courses, templates
 
 DONE, REFUSED, USAGE = 0, 1, 2
 
@@ -66,6 +66,7 @@ def _parser() -> _Parser:
         )
     add("sql", _sql, "print the import as one SQL statement", file)
     add("schema", _schema, "print the JSON Schema of course files")
+    templates.add_commands(topics)
     return parser
 
 
