@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.cost import POSITIONS, Cost, Costs
 from bench.load import Load
+from bench.rendering import Rendering
 
 OPERATIONS = ("complete", "course", "next", "recalculate")
 
@@ -20,11 +21,12 @@ class Report:
     load: Load | None = None
     costs: Costs | None = None
     cold: tuple[float, float] | None = None
+    rendering: Rendering | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
-        if self.load is not None or self.costs is not None or self.cold is not None:
+        if any((self.load, self.costs, self.cold, self.rendering)):
             parts.append(self._summary())
         if self.load is not None:
             parts += [self._closed(self.load), self._open(self.load)]
@@ -32,6 +34,8 @@ class Report:
                 parts.append(self._cpu(self.load))
         if self.costs is not None:
             parts += [self._places(self.costs), self._rest(self.costs)]
+        if self.rendering is not None:
+            parts.append(self._certificates(self.rendering))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -79,6 +83,14 @@ class Report:
                     "CPU of a function process until its first answer",
                     f"{number(self.cold[0], 2)} s ({number(self.cold[1], 2)} s by the clock)",
                     "below 0.6 s",
+                ]
+            )
+        if self.rendering is not None:
+            rows.append(
+                [
+                    "certificates in Latin a second, on one core",
+                    number(1 / self.rendering.scripts["Latin"].cpu, 0),
+                    "at least 30",
                 ]
             )
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
@@ -216,6 +228,36 @@ class Report:
             + "\n\nThe least is one upsert, one counter and one event: no access rule, lock, "
             f"module, day or answer. A completion costs {number(by_cpu, 1)} times that by CPU with "
             f"the commit, {number(by_clock, 1)} times by the clock without it."
+        )
+
+    def _certificates(self, rendering: Rendering) -> str:
+        base = rendering.scripts["Latin"].cpu
+        rows = [
+            [
+                name,
+                number(1 / script.cpu, 0),
+                number(script.cpu * 1000, 1),
+                number(script.cpu / base, 2),
+                number(script.clock * 1000, 1),
+                f"{script.size:,}",
+            ]
+            for name, script in rendering.scripts.items()
+        ]
+        head = ["names and titles", "a second on one core", "ms of CPU", "to Latin"]
+        cpu, clock = rendering.cold
+        fonts, cjk = rendering.fonts
+        memory = [[what, number(size / 1e6, 0)] for what, size in rendering.memory.items()]
+        return (
+            "## Certificates\n\n"
+            "One after the other through one press, each with a name, a code and an address of its "
+            "own. CPU is that of the press and of its caller.\n\n"
+            + table([*head, "ms by the clock", "bytes"], rows)
+            + f"\n\nA process that has made nothing yet has its first certificate after "
+            f"{number(cpu, 2)} s of CPU ({number(clock, 2)} s by the clock), the press's start "
+            "included.\n\n"
+            + table(["memory of the press after", "MB"], memory)
+            + f"\n\nFonts: {number(fonts / 1e6, 1)} MB of files, {number(cjk / 1e6, 1)} MB of them "
+            "read only for Chinese, Japanese and Korean."
         )
 
 

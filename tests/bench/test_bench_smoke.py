@@ -76,8 +76,14 @@ def test_cost_of_a_completion_is_measured(report: dict[str, list[list[str]]]) ->
     assert all(_is_positive(cell) for row in rest for cell in row[2:5])
 
 
+def test_certificates_are_measured_in_every_script(report: dict[str, list[list[str]]]) -> None:
+    rows = [row for row in report["Certificates"] if len(row) == 6][1:]
+    assert {"Latin", "Arabic", "Devanagari", "Thai", "Chinese"} <= {row[0] for row in rows}
+    assert all(_is_positive(cell) for row in rows for cell in row[1:])
+
+
 def test_targets_are_printed_with_the_machine(report: dict[str, list[list[str]]]) -> None:
-    assert len(report["Targets"]) == 1 + 4
+    assert len(report["Targets"]) == 1 + 5
     assert {"cores", "memory", "PostgreSQL", "PostgREST", "Python"} <= {
         row[0] for row in report["Benchmark"]
     }
