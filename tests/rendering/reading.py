@@ -77,9 +77,9 @@ def place(pdf: bytes, letter: str, top: float, bottom: float) -> float:
     raise AssertionError(f"no {letter} there")
 
 
-def codes(pdf: bytes) -> list[str]:
+def codes(pdf: bytes, scale: float = 2.0) -> list[str]:
     """What the QR codes on the printed page say."""
-    return [found.text for found in zxingcpp.read_barcodes(picture(pdf, 3.0))]
+    return [found.text for found in zxingcpp.read_barcodes(picture(pdf, scale))]
 
 
 def reader(pdf: bytes) -> pypdf.PdfReader:

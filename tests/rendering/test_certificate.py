@@ -117,7 +117,7 @@ def test_the_code_on_the_print_leads_to_the_verify_page(
 def test_the_code_is_read_however_long_the_address(rendered: Render, length: int) -> None:
     address = "https://example.org/" + ("k7Qw3mPx" * 60)[:length]
     pdf = rendered(replace(ADA, verify_url=address))
-    assert reading.codes(pdf) == [address]
+    assert reading.codes(pdf, scale=4.0) == [address]
     assert reading.links(pdf) == {address}
 
 

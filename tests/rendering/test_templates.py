@@ -236,11 +236,19 @@ def is_running(process: int) -> bool:
         return False
 
 
+def wait_for_end_of(process: int, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while is_running(process):
+        assert time.monotonic() < deadline, "the press lives on"
+        time.sleep(0.02)
+
+
 def test_a_killed_press_is_replaced(rendered: Render) -> None:
     expected = rendered(ADA)
     render(ADA)
-    os.kill(press_of(os.getpid()), signal.SIGKILL)
-    time.sleep(0.05)
+    press = press_of(os.getpid())
+    os.kill(press, signal.SIGKILL)
+    os.waitid(os.P_PID, press, os.WEXITED | os.WNOWAIT)
     assert render(ADA) == expected
 
 
@@ -269,10 +277,7 @@ def test_the_press_dies_with_its_parent_however_that_ends() -> None:
             check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (status, "")
-        deadline = time.monotonic() + 10
-        while is_running(int(done.stdout)):
-            assert time.monotonic() < deadline, "the press lives on"
-            time.sleep(0.02)
+        wait_for_end_of(int(done.stdout))
 
 
 @pytest.mark.long
@@ -296,10 +301,7 @@ def test_a_press_whose_parent_died_ends_a_template_without_end_by_itself() -> No
     )  # fmt: skip
     press = int(done.stdout)
     assert is_running(press)
-    deadline = time.monotonic() + 60
-    while is_running(press):
-        assert time.monotonic() < deadline, "the press lives on"
-        time.sleep(0.1)
+    wait_for_end_of(press, seconds=60)
 
 
 def test_a_forked_process_has_a_press_of_its_own(rendered: Render) -> None:
