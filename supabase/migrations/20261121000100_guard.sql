@@ -56,7 +56,7 @@ begin
            'attempt_refusal', 'attempt_results', 'audit', 'begin_attempt', 'begin_module',
            'bookings', 'catalog_key', 'changed_fields', 'check_client_key', 'clock',
            'complete_lesson', 'complete_module', 'completed_ids', 'constraint_culprits',
-           'course_defaults', 'course_faults', 'course_items', 'course_key', 'create_lesson',
+           'course_defaults', 'course_faults', 'course_items', 'course_key', 'covered', 'create_lesson',
            'crossing_key', 'decimal_text', 'delete_course', 'delete_lesson', 'display_name',
            'draw_questions', 'edit_lesson', 'editors_key', 'elements', 'empty_import', 'enroll',
            'enrollment_json', 'expire_attempts', 'fail', 'finish_attempt', 'first_begun',
@@ -74,18 +74,18 @@ begin
            'open_for_staff', 'open_lesson', 'open_module', 'open_quiz', 'pending_counts', 'percent',
            'progress_json', 'put_lesson_progress', 'question_statistics', 'question_stats',
            'questions', 'quiz_faults', 'quiz_questions', 'quiz_rows', 'recalculate',
-           'recalculate_enrollment', 'record_completion', 'record_event', 'record_start',
+           'recalculate_enrollment', 'record_completion', 'record_event', 'record_position', 'record_start',
            'recount_enrollment', 'recount_modules', 'refuse', 'refuse_unearned', 'regrade_lesson',
            'replace_results', 'require_active', 'require_author', 'require_free', 'require_grader',
            'require_module', 'require_user', 'results_open', 'revealed_keys', 'rule_missing',
            'save_answers', 'save_quiz', 'score_percent', 'sees_course', 'set_lesson_archived',
-           'set_quiz', 'settle_attempt', 'settle_lessons', 'share_course', 'staff_attempt_json',
+           'set_quiz', 'settle_attempt', 'settle_lessons', 'share_course', 'share_courses', 'staff_attempt_json',
            'start_attempt', 'start_lesson', 'start_module', 'submit_answer', 'submit_attempt',
            'submit_quiz', 'texts', 'tg_catalog__edit', 'tg_catalog__lock', 'tg_enrollments__counts',
            'tg_enrollments__crossing', 'tg_enrollments__event', 'tg_lessons__module',
            'tg_lessons__quiz_data', 'tg_lessons__settle', 'tg_modules__settle',
            'tg_profiles__timezone', 'tg_touch_updated_at', 'tg_users__lock', 'tg_users__profile',
-           'total_points', 'uid', 'uncomplete_lesson', 'write_course')
+           'told_fraction', 'total_points', 'uid', 'uncomplete_lesson', 'write_course')
            or taken.name like 'progress\_events\_%')
     ) as found;
 
