@@ -77,7 +77,7 @@ def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> Refuse
     return caught.value
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operator(stack: Stack) -> Iterator[Actor]:
     """The migrating role; for these tests nobody is limited in heartbeats or events."""
     made = Actor(stack)
