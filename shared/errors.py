@@ -59,9 +59,19 @@ CODES: Mapping[str, Code] = {
     "enrollment_not_found": Code(
         404, "Enrolment not found", "No such enrolment, or it belongs to someone else."
     ),
+    "certificate_not_found": Code(404, "Certificate not found", "No such certificate."),
     "route_not_found": Code(404, "No such route", "The path names no route."),
     "method_not_allowed": Code(
         405, "Method not allowed", "The route exists for other methods: see Allow."
+    ),
+    "certificate_superseded": Code(
+        409, "This certificate was replaced", "It was reissued; details name its successor."
+    ),
+    "certificate_revoked": Code(
+        409, "This certificate is revoked", "Only one that is not revoked can be reissued."
+    ),
+    "certificate_erased": Code(
+        409, "The learner was erased", "The certificate is a stub without a person."
     ),
     "lesson_locked": Code(
         409, "The lesson is locked", "Earlier lessons come first; details name them."
