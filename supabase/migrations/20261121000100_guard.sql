@@ -39,7 +39,10 @@ begin
            'create_lesson', 'move_lesson', 'archive_lesson', 'restore_lesson', 'delete_lesson',
            'move_module', 'delete_course', 'set_quiz', 'start_attempt', 'get_attempts',
            'save_answers', 'submit_attempt', 'submit_quiz', 'get_lesson_attempts', 'grade_attempt',
-           'regrade_lesson', 'import_attempt', 'expire_attempts', 'fold_statistics')
+           'regrade_lesson', 'import_attempt', 'expire_attempts', 'fold_statistics',
+           'get_certificate_eligibility', 'get_my_certificates', 'revoke_certificate',
+           'reinstate_certificate', 'reissue_certificate', 'retry_certificate',
+           'issue_certificates', 'set_certificate_exception', 'clear_certificate_exception')
       union all
       select 'table, type or function private.' || taken.name
         from (
@@ -54,7 +57,16 @@ begin
          and (taken.name in (
            'add_counts', 'all_graded', 'answer_fault', 'attempt_closed', 'attempt_json',
            'attempt_refusal', 'attempt_results', 'audit', 'begin_attempt', 'begin_module',
-           'bookings', 'catalog_key', 'changed_fields', 'check_client_key', 'clock',
+           'bookings', 'certificate_blocks', 'certificate_code', 'certificate_eligibility',
+           'certificate_exceptions', 'certificate_fields', 'certificate_json',
+           'certificate_rendered', 'certificate_standing', 'certificate_status', 'certify',
+           'clear_certificate_exception', 'finish_courses', 'get_certificate_eligibility',
+           'get_my_certificates', 'held_certificate', 'issue_certificates', 'normalise_code',
+           'open_certificate', 'printable_name', 'reinstate_certificate', 'reissue_certificate',
+           'render_facts', 'reported_percent', 'require_reason', 'retry_certificate',
+           'revoke_certificate', 'set_certificate_exception', 'tell_certificate',
+           'tg_profiles__certificates', 'tg_users__certificates',
+           'catalog_key', 'changed_fields', 'check_client_key', 'clock',
            'complete_lesson', 'complete_module', 'completed_ids', 'constraint_culprits',
            'course_defaults', 'course_faults', 'course_items', 'course_key', 'create_lesson',
            'crossing_key', 'decimal_text', 'delete_course', 'delete_lesson', 'display_name',
