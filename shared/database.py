@@ -57,9 +57,9 @@ class Database:
         self._urls: dict[str, URL] = {}
 
     async def call(
-        self, rpc: str, arguments: Mapping[str, Any], *, token: str, request_id: str
+        self, rpc: str, arguments: Mapping[str, Any], *, token: str | None, request_id: str
     ) -> bytes:
-        """The JSON that the function `rpc` returns to the token's owner.
+        """The JSON that the function `rpc` returns to the token's owner, or to anon without one.
 
         Tries once more when the first try clashed with others or found its connection closed: every
         RPC here may be repeated. Raises Problem.
@@ -70,10 +70,11 @@ class Database:
         body = to_json(arguments)
         headers = {
             "apikey": self._apikey,
-            "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
             "X-Request-Id": request_id,
         }
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         try:
             return await self._post(url, body, headers)
         except Problem as problem:
