@@ -122,6 +122,9 @@ def functions(stack: Stack) -> Program:
         "SUPABASE_JWT_SECRET": stack.secrets.jwt,
         "SUPABASE_JWT_ISSUER": stack.issuer,
         "POSTGREST_URL": stack.url("postgrest"),
+        # The gateway stands before the functions, and says whom it saw.
+        "WAYMARK_TRUSTED_PROXIES": "1",
+        "WAYMARK_PROXY_SECRET": stack.secrets.proxy,
         # One worker: this machine also runs the database, the clients and the tests.
         "WORKERS": "1",
     }

@@ -110,6 +110,11 @@ CODES: Mapping[str, Code] = {
     "invalid_course": Code(
         422, "The course file is not valid", "An imported course breaks its format."
     ),
+    "rate_limited": Code(
+        429,
+        "Too many requests",
+        "Try again after the seconds in Retry-After; details name the limit.",
+    ),
     "internal_error": Code(
         500, "Internal error", "A fault of ours; the log has it under the request id."
     ),

@@ -34,10 +34,12 @@ class Settings:
     allowed_origins: tuple[str, ...]
     log_level: str
     google_project: str | None
+    trusted_proxies: int
     # The first key goes along to PostgREST's gateway; any of them as Bearer means "signed out".
     public_keys: tuple[str, ...] = field(repr=False)
     jwks: str | None = field(repr=False)
     jwt_secret: str | None = field(repr=False)
+    proxy_secret: str | None = field(repr=False)
 
 
 def read(env: Mapping[str, str]) -> Settings:
@@ -56,8 +58,10 @@ def read(env: Mapping[str, str]) -> Settings:
         log_level=_level(env),
         google_project=env.get("GOOGLE_CLOUD_PROJECT") or None,
         public_keys=_public_keys(env),
+        trusted_proxies=_proxies(env),
         jwks=_jwks(env),
-        jwt_secret=_secret(env),
+        jwt_secret=_secret(env, "SUPABASE_JWT_SECRET"),
+        proxy_secret=_secret(env, "WAYMARK_PROXY_SECRET"),
     )
 
 
@@ -128,11 +132,20 @@ def _jwks(env: Mapping[str, str]) -> str | None:
     return text
 
 
-def _secret(env: Mapping[str, str]) -> str | None:
-    secret = env.get("SUPABASE_JWT_SECRET") or None
+def _secret(env: Mapping[str, str], name: str) -> str | None:
+    secret = env.get(name) or None
     if secret is not None and len(secret.encode()) < 32:
-        raise SettingsError("SUPABASE_JWT_SECRET is shorter than 32 bytes")
+        raise SettingsError(f"{name} is shorter than 32 bytes")
+    if secret is not None and not (secret.isascii() and secret.isprintable()):
+        raise SettingsError(f"{name} must be printable ASCII")
     return secret
+
+
+def _proxies(env: Mapping[str, str]) -> int:
+    number = env.get("WAYMARK_TRUSTED_PROXIES") or "0"
+    if not (number.isascii() and number.isdecimal() and int(number) <= 10):
+        raise SettingsError("WAYMARK_TRUSTED_PROXIES must be a number from 0 to 10")
+    return int(number)
 
 
 def _origins(env: Mapping[str, str]) -> tuple[str, ...]:
