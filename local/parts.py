@@ -113,6 +113,7 @@ def functions(stack: Stack) -> Program:
     """This repository's functions, served by functions-framework as in the cloud."""
     environment = {
         **base_environment(),
+        "WAYMARK_CREDENTIAL_KEY": stack.secrets.credential_key,
         **{k: v for k, v in os.environ.items() if k.startswith("WAYMARK_") or k == "LOG_LEVEL"},
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",

@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shared.credentials import Issuer
 from shared.logs import SEVERITIES
+from shared.signing import FormerKeysError, signer
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -28,6 +30,7 @@ class Settings:
 
     supabase_url: str
     rest_url: str
+    functions_url: str
     jwks_url: str
     jwt_issuer: str
     jwt_audience: str
@@ -40,6 +43,7 @@ class Settings:
     jwks: str | None = field(repr=False)
     jwt_secret: str | None = field(repr=False)
     proxy_secret: str | None = field(repr=False)
+    issuer: Issuer | None
 
 
 def read(env: Mapping[str, str]) -> Settings:
@@ -47,9 +51,11 @@ def read(env: Mapping[str, str]) -> Settings:
     base = _url(env, "SUPABASE_URL")
     if base is None:
         raise SettingsError("SUPABASE_URL is not set: the address of the Supabase project")
+    functions_url = _url(env, "WAYMARK_FUNCTIONS_URL") or f"{base}/functions/v1"
     return Settings(
         supabase_url=base,
         rest_url=_url(env, "POSTGREST_URL") or f"{base}/rest/v1",
+        functions_url=functions_url,
         jwks_url=_url(env, "SUPABASE_JWKS_URL", secure=True)
         or f"{base}/auth/v1/.well-known/jwks.json",
         jwt_issuer=env.get("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
@@ -62,6 +68,7 @@ def read(env: Mapping[str, str]) -> Settings:
         jwks=_jwks(env),
         jwt_secret=_secret(env, "SUPABASE_JWT_SECRET"),
         proxy_secret=_secret(env, "WAYMARK_PROXY_SECRET"),
+        issuer=_issuer(env, functions_url),
     )
 
 
@@ -139,6 +146,20 @@ def _secret(env: Mapping[str, str], name: str) -> str | None:
     if secret is not None and not (secret.isascii() and secret.isprintable()):
         raise SettingsError(f"{name} must be printable ASCII")
     return secret
+
+
+def _issuer(env: Mapping[str, str], functions_url: str) -> Issuer | None:
+    key = env.get("WAYMARK_CREDENTIAL_KEY")
+    former = env.get("WAYMARK_CREDENTIAL_FORMER_KEYS") or None
+    name = env.get("WAYMARK_ISSUER_NAME") or str(urlsplit(functions_url).hostname)
+    if not key:
+        return None
+    try:
+        return Issuer(name, signer(f"{functions_url}/certificates", key, former))
+    except FormerKeysError as error:
+        raise SettingsError(f"WAYMARK_CREDENTIAL_FORMER_KEYS {error}") from None
+    except ValueError as error:
+        raise SettingsError(f"WAYMARK_CREDENTIAL_KEY {error}") from None
 
 
 def _proxies(env: Mapping[str, str]) -> int:
