@@ -13,12 +13,14 @@ import sys
 gc.disable()
 
 import functions.assessments  # noqa: E402
+import functions.certificates  # noqa: E402
 import functions.progress  # noqa: E402
 import functions.recalculate  # noqa: E402
 from shared import http  # noqa: E402
 from shared.settings import SettingsError  # noqa: E402
 
 assessments = functions.assessments.assessments
+certificates = functions.certificates.certificates
 progress = functions.progress.progress
 recalculate = functions.recalculate.recalculate
 waymark = http.target("waymark", *functions.FUNCTIONS)

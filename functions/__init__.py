@@ -5,6 +5,11 @@ A new function is a file, an entry here and a target in main.py; tests and docs 
 
 from __future__ import annotations
 
-from functions import assessments, progress, recalculate
+from functions import assessments, certificates, progress, recalculate
 
-FUNCTIONS = (assessments.FUNCTION, progress.FUNCTION, recalculate.FUNCTION)
+FUNCTIONS = (
+    assessments.FUNCTION,
+    certificates.FUNCTION,
+    progress.FUNCTION,
+    recalculate.FUNCTION,
+)

@@ -113,6 +113,7 @@ def functions(stack: Stack) -> Program:
     """This repository's functions, served by functions-framework as in the cloud."""
     environment = {
         **base_environment(),
+        "WAYMARK_CREDENTIAL_KEY": stack.secrets.credential_key,
         **{k: v for k, v in os.environ.items() if k.startswith("WAYMARK_") or k == "LOG_LEVEL"},
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
@@ -122,6 +123,9 @@ def functions(stack: Stack) -> Program:
         "SUPABASE_JWT_SECRET": stack.secrets.jwt,
         "SUPABASE_JWT_ISSUER": stack.issuer,
         "POSTGREST_URL": stack.url("postgrest"),
+        # The gateway stands before the functions, and says whom it saw.
+        "WAYMARK_TRUSTED_PROXIES": "1",
+        "WAYMARK_PROXY_SECRET": stack.secrets.proxy,
         # One worker: this machine also runs the database, the clients and the tests.
         "WORKERS": "1",
     }

@@ -36,6 +36,8 @@ class Secrets:
     publishable: str = field(default_factory=lambda: keys.random_key("publishable"))
     secret: str = field(default_factory=lambda: keys.random_key("secret"))
     signing_key: str = field(default_factory=keys.new_signing_key)
+    proxy: str = field(default_factory=keys.random_secret)
+    credential_key: str = field(default_factory=keys.new_credential_key)
 
 
 class Stack:

@@ -70,6 +70,7 @@ class Supervisor:
         await self._start_part("auth", lambda: parts.auth(stack))
         await database.prepare_services(stack)
         await migrations.push(stack)
+        await database.put_secrets(stack)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._start_part("postgrest", lambda: parts.postgrest(stack)))

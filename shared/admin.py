@@ -6,6 +6,7 @@ Functions that learners call never import it; they act with the learner's own to
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import sys
@@ -142,6 +143,15 @@ class Project:
         Raises Refused with the database's reasons, or when there is no good answer.
         """
         return self._call("import_course", {"p_document": document, "p_dry_run": dry_run})
+
+    def put_secret(self, name: str, secret: str) -> bool:
+        """Have the database know a secret by its digest; whether that changed anything.
+
+        Raises Refused.
+        """
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        answer = self._call("put_secret_digest", {"p_name": name, "p_digest": digest})
+        return bool(answer["changed"])
 
     def list_jobs(
         self, *, state: str | None = None, kind: str | None = None, cursor: int | None = None

@@ -13,6 +13,8 @@ from typing import Any
 from shared import courses
 
 DONE, REFUSED, USAGE = 0, 1, 2
+# Each with the variable that the functions read it from too.
+SECRETS = {"proxy": "WAYMARK_PROXY_SECRET"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +68,40 @@ def _parser() -> _Parser:
         )
     add("sql", _sql, "print the import as one SQL statement", file)
     add("schema", _schema, "print the JSON Schema of course files")
+
+    topic = topics.add_parser("secrets", help="secrets that the functions prove themselves with")
+    commands = topic.add_subparsers(title="commands", metavar="", required=True)
+    setting = add("set", _set_secret, "have the database know a secret by its digest")
+    setting.add_argument(
+        "name",
+        metavar="NAME",
+        choices=SECRETS,
+        help=f"{', '.join(SECRETS)}; read from its variable",
+    )
     return parser
+
+
+def _set_secret(options: argparse.Namespace) -> int:
+    from shared import admin
+
+    variable = SECRETS[options.name]
+    secret = os.environ.get(variable, "")
+    if len(secret.encode()) < 32:
+        print(f"bin/admin: {variable} is not set, or shorter than 32 bytes", file=sys.stderr)
+        return USAGE
+    try:
+        project, place = admin.find(os.environ)
+    except admin.NoProject as problem:
+        print(f"bin/admin: {problem}", file=sys.stderr)
+        return USAGE
+    with project:
+        try:
+            changed = project.put_secret(options.name, secret)
+        except admin.Refused as problem:
+            print(f"bin/admin: {problem}", file=sys.stderr)
+            return REFUSED
+    print(f"secret {options.name}: {'set' if changed else 'nothing to change'} in {place}")
+    return DONE
 
 
 def _import(options: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ EXPOSE_HEADERS = "Retry-After, Server-Timing, X-Request-Id, Content-Disposition"
 MAX_AGE = "86400"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:\[\]]{2,60}", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.!#$&^_-]+\+)?json", re.IGNORECASE)
 
 Target = Callable[[Request], Awaitable[Response]]
@@ -75,6 +76,27 @@ def target(name: str, *functions: Function) -> Target:
     serve.__name__ = serve.__qualname__ = name
     registered: Target = functions_framework.aio.http(serve)  # type: ignore[assignment]
     return registered
+
+
+def visitor(request: Request, trusted: int) -> str | None:
+    """The address that a request came from, or None when it cannot be told.
+
+    The last `trusted` proxies have each written down whom they saw; what stands before that in
+    X-Forwarded-For is the visitor's own invention. With none, the connection's peer.
+    """
+    hops = [
+        hop.strip()
+        for line in request.headers.getlist("x-forwarded-for")
+        for hop in line.split(",")
+    ]
+    if trusted:
+        found = hops[-trusted] if len(hops) >= trusted else ""
+    else:
+        found = request.client.host if request.client else ""
+        # The server under us (uvicorn) believes the header when the peer is on loopback.
+        if any(found in hop for hop in hops):
+            found = ""
+    return found if _ADDRESS.fullmatch(found) else None
 
 
 class Call:
@@ -166,6 +188,7 @@ class Call:
                 {**self.ids, **self.body.arguments()},
                 token=self.caller.token if self.caller else None,
                 request_id=self.id,
+                visitor=visitor(self.request, self.config.trusted_proxies),
             )
         finally:
             self.timings["db"] = perf_counter() - started
@@ -257,6 +280,9 @@ class Call:
         severity = "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
         request = self.request
         path = logs.harmless_path(request.scope["path"])
+        if "p_code" in self.ids and self.function and self.route:
+            # Whoever knows a code may see whose certificate it is.
+            path = f"/{self.function.name}/{self.route.path}"
         took = self.timings["total"]
         fields = {
             "httpRequest": {

@@ -20,6 +20,8 @@ from shared.errors import Problem
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COURSE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_CODE = re.compile(r"[ -~]{1,64}", re.ASCII)
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _MAX_INT, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
 
@@ -35,6 +37,18 @@ def course_id(value: str) -> int:
     """A course number. Raises Problem invalid_id."""
     if not _COURSE.fullmatch(value) or int(value) > _MAX_BIGINT:
         raise Problem("invalid_id", details="not a course number")
+    return int(value)
+
+
+def certificate_code(value: str) -> str:
+    """A certificate's code as people write it; what cannot be one becomes "", which is unknown."""
+    return value if _CODE.fullmatch(value) else ""
+
+
+def status_list(value: str) -> int:
+    """A status list's number. Raises Problem status_list_not_found."""
+    if not _NUMBER.fullmatch(value):
+        raise Problem("status_list_not_found")
     return int(value)
 
 
@@ -91,6 +105,12 @@ class Uncomplete(Body):
     """Why a completion is taken back; kept in the audit log."""
 
     reason: Annotated[Text, Field(max_length=500)] | None = None
+
+
+class Reason(Body):
+    """Why an admin does something to a certificate; kept in the audit log."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=2000)]
 
 
 class LessonState(Body):

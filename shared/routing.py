@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.errors import Problem
-from shared.models import Body, Empty, course_id, uuid_id
+from shared.models import Body, Empty, certificate_code, course_id, status_list, uuid_id
 
 if TYPE_CHECKING:
     from shared.http import Call
@@ -22,8 +22,12 @@ JSON = "application/json; charset=utf-8"
 # What may stand in a path: the RPC's argument that it becomes, and how it is read.
 PARAMETERS: Mapping[str, tuple[str, Callable[[str], str | int]]] = {
     "attempt": ("p_attempt_id", uuid_id),
+    "certificate": ("p_certificate_id", uuid_id),
+    "code": ("p_code", certificate_code),
     "course": ("p_course_id", course_id),
+    "key": ("key", str),
     "lesson": ("p_lesson_id", uuid_id),
+    "list": ("p_list", status_list),
     "module": ("p_module_id", uuid_id),
 }
 

@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shared.credentials import Issuer
 from shared.logs import SEVERITIES
+from shared.signing import FormerKeysError, signer
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -51,17 +53,21 @@ class Settings:
 
     supabase_url: str
     rest_url: str
+    functions_url: str
     jwks_url: str
     jwt_issuer: str
     jwt_audience: str
     allowed_origins: tuple[str, ...]
     log_level: str
     google_project: str | None
+    trusted_proxies: int
     worker: Worker | None
     # The first key goes along to PostgREST's gateway; any of them as Bearer means "signed out".
     public_keys: tuple[str, ...] = field(repr=False)
     jwks: str | None = field(repr=False)
     jwt_secret: str | None = field(repr=False)
+    proxy_secret: str | None = field(repr=False)
+    issuer: Issuer | None
 
 
 def read(env: Mapping[str, str]) -> Settings:
@@ -69,9 +75,11 @@ def read(env: Mapping[str, str]) -> Settings:
     base = _url(env, "SUPABASE_URL")
     if base is None:
         raise SettingsError("SUPABASE_URL is not set: the address of the Supabase project")
+    functions_url = _url(env, "WAYMARK_FUNCTIONS_URL") or f"{base}/functions/v1"
     return Settings(
         supabase_url=base,
         rest_url=_url(env, "POSTGREST_URL") or f"{base}/rest/v1",
+        functions_url=functions_url,
         jwks_url=_url(env, "SUPABASE_JWKS_URL", secure=True)
         or f"{base}/auth/v1/.well-known/jwks.json",
         jwt_issuer=env.get("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
@@ -79,10 +87,13 @@ def read(env: Mapping[str, str]) -> Settings:
         allowed_origins=_origins(env),
         log_level=_level(env),
         google_project=env.get("GOOGLE_CLOUD_PROJECT") or None,
-        worker=_worker(env),
+        worker=_worker(env, functions_url),
         public_keys=_public_keys(env),
+        trusted_proxies=_proxies(env),
         jwks=_jwks(env),
         jwt_secret=_secret(env, "SUPABASE_JWT_SECRET"),
+        proxy_secret=_secret(env, "WAYMARK_PROXY_SECRET"),
+        issuer=_issuer(env, functions_url),
     )
 
 
@@ -162,15 +173,37 @@ def _secret(env: Mapping[str, str], name: str) -> str | None:
     secret = env.get(name) or None
     if secret is not None and len(secret.encode()) < 32:
         raise SettingsError(f"{name} is shorter than 32 bytes")
+    if secret is not None and not (secret.isascii() and secret.isprintable()):
+        raise SettingsError(f"{name} must be printable ASCII")
     return secret
 
 
-def _worker(env: Mapping[str, str]) -> Worker | None:
+def _issuer(env: Mapping[str, str], functions_url: str) -> Issuer | None:
+    key = env.get("WAYMARK_CREDENTIAL_KEY")
+    former = env.get("WAYMARK_CREDENTIAL_FORMER_KEYS") or None
+    name = env.get("WAYMARK_ISSUER_NAME") or str(urlsplit(functions_url).hostname)
+    if not key:
+        return None
+    try:
+        return Issuer(name, signer(f"{functions_url}/certificates", key, former))
+    except FormerKeysError as error:
+        raise SettingsError(f"WAYMARK_CREDENTIAL_FORMER_KEYS {error}") from None
+    except ValueError as error:
+        raise SettingsError(f"WAYMARK_CREDENTIAL_KEY {error}") from None
+
+
+def _proxies(env: Mapping[str, str]) -> int:
+    number = env.get("WAYMARK_TRUSTED_PROXIES") or "0"
+    if not (number.isascii() and number.isdecimal() and int(number) <= 10):
+        raise SettingsError("WAYMARK_TRUSTED_PROXIES must be a number from 0 to 10")
+    return int(number)
+
+
+def _worker(env: Mapping[str, str], functions_url: str) -> Worker | None:
     secret = _secret(env, "WAYMARK_WORKER_SECRET")
     if secret is None:
         return None
-    functions_url = _url(env, "WAYMARK_FUNCTIONS_URL", secure=True)
-    if functions_url is None:
+    if not env.get("WAYMARK_FUNCTIONS_URL"):
         raise SettingsError("WAYMARK_FUNCTIONS_URL is not set: where the worker's links lead")
     return Worker(functions_url, _mail(env), secret)
 

@@ -176,6 +176,8 @@ ARGUMENTS = {
     "p_grades": """'[{{"question_id": "essay", "points": 1}}]'::jsonb""",
     "p_user_id": "{learner}",
     "p_percent": "80",
+    "p_name": "'policy'",
+    "p_digest": "repeat('0', 64)",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}

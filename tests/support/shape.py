@@ -33,7 +33,7 @@ def assert_headers(response: httpx.Response) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
     assert "total;dur=" in headers["server-timing"]
-    # These say when; elsewhere there is nothing to wait for.
+    # On 429 and 503 it says when; elsewhere there is nothing to wait for.
     assert (int(headers.get("retry-after", "0")) > 0) == (response.status_code in (429, 503))
 
 
