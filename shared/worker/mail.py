@@ -16,7 +16,7 @@ from contextlib import suppress
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime, localtime
 from functools import cache
 from pathlib import Path
@@ -30,12 +30,34 @@ from shared.worker.kinds import Facts, Failure, Kind
 
 TIMEOUT = 10.0
 LONGEST = 200
-# Seven bits, since not every server takes eight.
-POLICY = SMTP.clone(cte_type="7bit")
 TEMPLATES = Path(__file__).parent / "templates"
 
 # Letters that turn the line around, or end it: a name could make a mail read as it was not written.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+
+
+class _Policy(EmailPolicy):
+    """Headers as RFC 5322 wants them, but for addresses that must stay in one piece.
+
+    `email` would encode what is longer than a line, and no mail program decodes these two.
+    """
+
+    whole = ("list-unsubscribe", "message-id")
+
+    def fold(self, name: str, value: str) -> str:
+        if name.lower() in self.whole:
+            return f"{name}: {value}{self.linesep}"
+        folded: str = super().fold(name, value)
+        return folded
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name.lower() in self.whole:
+            return self.fold(name, value).encode("ascii")
+        return super().fold_binary(name, value)
+
+
+# Seven bits, since not every server takes eight.
+POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 
 
 def clean(text: object) -> str:
