@@ -17,6 +17,7 @@ from shared.errors import Problem
 from shared.http import Call, target
 from shared.models import Reason
 from shared.routing import Answer, Function, Route
+from shared.worker import WORK
 
 PDF_MINUTES = 5
 _VARY = {"Vary": "Accept"}
@@ -179,6 +180,7 @@ ROUTES = (
         "Render a certificate's PDF again",
         body=Reason,
     ),
+    WORK,
 )
 
 FUNCTION = Function("certificates", ROUTES)

@@ -31,6 +31,9 @@ CODES: Mapping[str, Code] = {
     "invalid_token": Code(
         401, "Invalid token", "A token came along, but is forged, expired or not for this project."
     ),
+    "invalid_worker_secret": Code(
+        401, "Wrong worker secret", "The job worker's door wants its secret in X-Worker-Secret."
+    ),
     "not_enrolled": Code(
         403, "Not enrolled in this course", "The learner has no enrolment in the course."
     ),
@@ -150,6 +153,9 @@ CODES: Mapping[str, Code] = {
     "storage_unavailable": Code(
         503, "Storage is away", "Try again after the seconds in Retry-After."
     ),
+    "worker_not_configured": Code(
+        503, "No worker here", "This deployment has no WAYMARK_WORKER_SECRET."
+    ),
     "auth_unavailable": Code(
         503, "Tokens cannot be checked now", "The project's signing keys cannot be fetched."
     ),
@@ -158,6 +164,7 @@ CODES: Mapping[str, Code] = {
 _CHALLENGES = {
     "not_authenticated": "Bearer",
     "invalid_token": 'Bearer error="invalid_token"',
+    "invalid_worker_secret": "X-Worker-Secret",
 }
 
 

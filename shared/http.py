@@ -26,7 +26,7 @@ from shared.auth import Caller, Door
 from shared.database import Database
 from shared.errors import Problem
 from shared.jwks import KeySet
-from shared.models import Body, parse_body
+from shared.models import Body, parse_body, parse_query
 from shared.routing import Answer, Event, Function, Route, locate
 from shared.settings import Settings, settings
 
@@ -164,7 +164,9 @@ class Call:
 
         self.ids = self.route.arguments(raw_ids)
         self.body = Body()
-        if request.method not in ("GET", "HEAD"):
+        if request.method in ("GET", "HEAD"):
+            self.body = parse_query(self.route.body, request.query_params.multi_items())
+        elif self.route.body is not None:
             self.body = parse_body(self.route.body, await self._read())
 
         if self.route.handler is not None:
@@ -280,7 +282,7 @@ class Call:
         severity = "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
         request = self.request
         path = logs.harmless_path(request.scope["path"])
-        if "p_code" in self.ids and self.function and self.route:
+        if self.ids.keys() & {"p_code", "p_token"} and self.function and self.route:
             # Whoever knows a code may see whose certificate it is.
             path = f"/{self.function.name}/{self.route.path}"
         took = self.timings["total"]

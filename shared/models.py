@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -120,6 +120,19 @@ class LessonState(Body):
     position_seconds: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
     last_accessed: Time | None = None
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class NotificationsPage(Body):
+    """A page of notifications: how many, after which one."""
+
+    after: UuidId | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
+class NotificationsRead(Body):
+    """Which notifications have been read; without ids all of them."""
+
+    ids: Annotated[list[UuidId], Field(max_length=1000)] | None = None
 
 
 def _json_field(value: Any) -> Any:
@@ -246,6 +259,21 @@ def parse_body(model: type[B], raw: bytes) -> B:
         raise Problem("invalid_json") from None
     try:
         return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _problem(error) from None
+
+
+def parse_query(model: type[B] | None, pairs: Sequence[tuple[str, str]]) -> Body:
+    """A query as `model`, numbers written as numbers; where none is expected it is not looked at.
+
+    Raises Problem as parse_body does; a field that is given twice is invalid_value.
+    """
+    if model is None or model is Empty:
+        return Body()
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Problem("invalid_value", details="a field is given twice")
+    try:
+        return model.model_validate_strings(dict(pairs))
     except ValidationError as error:
         raise _problem(error) from None
 

@@ -29,6 +29,7 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[str], str | int]]] = {
     "lesson": ("p_lesson_id", uuid_id),
     "list": ("p_list", status_list),
     "module": ("p_module_id", uuid_id),
+    "token": ("p_token", uuid_id),
 }
 
 
@@ -70,14 +71,15 @@ Who = Literal["user", "anyone", "machine"]
 class Route:
     """One row of a function's table. `path` has no leading slash; "" is the function's own path.
 
-    The answer is the RPC's, or what `handler` makes of it.
+    The answer is the RPC's, or what `handler` makes of it. `body` is what comes as JSON, or as the
+    query of a GET; None is for handlers who do not mind what comes.
     """
 
     method: str
     path: str
     rpc: str | None
     summary: str
-    body: type[Body] = Empty
+    body: type[Body] | None = Empty
     status: int = 200
     report: Report | None = None
     who: Who = "user"

@@ -1,4 +1,4 @@
-"""Pages for people: what a verification code says, without script and without foreign resources.
+"""Pages for people, without script or foreign resources: what a code says, the way out of mails.
 
 Everything that is filled in is escaped by the template engine; the only styles are the page's own,
 which its Content-Security-Policy names by their digest.
@@ -28,6 +28,12 @@ HEADERS = {
     # A name and what its bearer did are for whoever was given the code, not for search engines.
     "X-Robots-Tag": "noindex, nofollow",
 }
+FORM_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"].replace(
+        "form-action 'none'", "form-action 'self'"
+    ),
+}
 
 
 def _day(value: str) -> Markup:
@@ -52,6 +58,7 @@ _templates = Environment(
 _templates.filters |= {"day": _day, "number": lambda value: f"{value:.10g}"}
 _templates.globals["style"] = Markup(_STYLE)
 _page = _templates.get_template("certificate.html")
+_unsubscribe = _templates.get_template("unsubscribe.html")
 
 
 def certificate(facts: Mapping[str, Any], *, base: str, has_credential: bool) -> bytes:
@@ -64,3 +71,8 @@ def certificate(facts: Mapping[str, Any], *, base: str, has_credential: bool) ->
 def no_certificate(state: str) -> bytes:
     """The page of a code that is `unknown`, or that cannot be looked up now (`busy`)."""
     return _page.render(state=state, c=None, base="", has_credential=False).encode()
+
+
+def unsubscribe(*, done: bool) -> bytes:
+    """The page behind a mail's link: the question, or that it is done."""
+    return _unsubscribe.render(done=done).encode()
