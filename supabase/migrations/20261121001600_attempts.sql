@@ -542,6 +542,10 @@ begin
   else
     v.changed := false;
     v.next_lesson_id := private.next_lesson(v);
+    -- A grade may be what a finished course's certificate has waited for.
+    if (v.enrollment).progress_percent >= v.certificate_percent then
+      perform private.certify(array[(v.enrollment).id]);
+    end if;
   end if;
   return v;
 end
@@ -736,12 +740,7 @@ begin
        order by x.cycle desc, x.number desc
        limit 200
     ) as a;
-  select case l.score_policy
-           when 'best' then max(a.percent)
-           when 'average' then round(avg(a.percent), 2)
-           when 'first' then (array_agg(a.percent order by a.number))[1]
-           when 'last' then (array_agg(a.percent order by a.number desc))[1]
-         end
+  select private.reported_percent(l.score_policy, array_agg(a.percent order by a.number))
     into v_reported
     from public.user_assessment_attempts a
    where a.user_id = v_user_id and a.lesson_id = p_lesson_id and a.status = 'graded'
@@ -888,8 +887,8 @@ declare
 begin
   return json_build_object('attempt', private.attempt_json(a, v.lesson),
     'progress', v_answer -> 'progress', 'enrollment', v_answer -> 'enrollment',
-    'next_lesson_id', private.offered(v, v.next_lesson_id), 'certificate', null,
-    'changed', p_changed);
+    'next_lesson_id', private.offered(v, v.next_lesson_id),
+    'certificate', private.held_certificate(v), 'changed', p_changed);
 end
 $$;
 comment on function private.submit_answer(

@@ -76,8 +76,11 @@ begin
     from public.enrollments e
    where e.user_id = p_user_id and e.course_id = v_course_id
      for no key update;
-  select l, c.status, c.catalog_version, p
-    into v.lesson, v.course_status, v.catalog_version, v.progress
+  select l, c.status, c.catalog_version, p,
+         case when c.certificate_enabled then
+           case when (v.enrollment).completed_at is null then c.certificate_min_percent else 0 end
+         end
+    into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id

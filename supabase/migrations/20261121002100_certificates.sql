@@ -84,19 +84,23 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   v_hex text := replace(gen_random_uuid()::text, '-', '');
+  v_letters constant text := '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
   v_bits bit(100);
+  v_five integer;
   v_code text := '';
 begin
   -- The 13th and the 17th digit hold the version and the variant.
   v_bits := ('x' || left(v_hex, 12) || substr(v_hex, 18, 13))::bit(100);
-  for v_at in 0..19 loop
-    if v_at % 5 = 0 and v_at > 0 then
-      v_code := v_code || '-';
-    end if;
-    v_code := v_code || substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ',
-      substring(v_bits from v_at * 5 + 1 for 5)::integer + 1, 1);
+  for v_group in 0..3 loop
+    v_five := substring(v_bits from v_group * 25 + 1 for 25)::integer;
+    v_code := v_code || '-'
+      || substr(v_letters, (v_five >> 20) + 1, 1)
+      || substr(v_letters, (v_five >> 15 & 31) + 1, 1)
+      || substr(v_letters, (v_five >> 10 & 31) + 1, 1)
+      || substr(v_letters, (v_five >> 5 & 31) + 1, 1)
+      || substr(v_letters, (v_five & 31) + 1, 1);
   end loop;
-  return v_code;
+  return substr(v_code, 2);
 end
 $$;
 comment on function private.certificate_code() is 'A new verification code: 100 random bits.';

@@ -53,7 +53,7 @@ begin
     into v_facts
     from public.certificates c
     left join public.certificates s on s.id = c.superseded_by
-   where c.code = private.normalise_code(p_code);
+   where c.code = coalesce(private.normalise_code(p_code), '');
   if v_facts is null then
     perform set_config('response.status', '404', true);
     return jsonb_build_object('code', 'certificate_not_found',
