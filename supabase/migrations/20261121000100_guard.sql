@@ -42,7 +42,10 @@ begin
            'regrade_lesson', 'import_attempt', 'expire_attempts', 'fold_statistics',
            'get_certificate_eligibility', 'get_my_certificates', 'revoke_certificate',
            'reinstate_certificate', 'reissue_certificate', 'retry_certificate',
-           'issue_certificates', 'set_certificate_exception', 'clear_certificate_exception')
+           'issue_certificates', 'set_certificate_exception', 'clear_certificate_exception',
+           'lease_jobs', 'finish_job', 'fail_job', 'list_jobs', 'retry_jobs', 'drop_jobs',
+           'get_queue_health', 'run_maintenance', 'get_notifications', 'mark_notifications_read',
+           'unsubscribe_mail')
       union all
       select 'table, type or function private.' || taken.name
         from (
@@ -97,7 +100,12 @@ begin
            'tg_enrollments__crossing', 'tg_enrollments__event', 'tg_lessons__module',
            'tg_lessons__quiz_data', 'tg_lessons__settle', 'tg_modules__settle',
            'tg_profiles__timezone', 'tg_touch_updated_at', 'tg_users__lock', 'tg_users__profile',
-           'total_points', 'uid', 'uncomplete_lesson', 'write_course')
+           'total_points', 'uid', 'uncomplete_lesson', 'write_course',
+           'backoff', 'drop_jobs', 'enqueue', 'fail_job', 'finish_job', 'get_notifications',
+           'get_queue_health', 'job_facts', 'job_state', 'jobs', 'lease_jobs', 'list_jobs',
+           'mail_facts', 'mail_tokens', 'mark_notifications_read', 'notify', 'put_back',
+           'retry_jobs', 'run_maintenance', 'schedule_worker', 'tell_graded',
+           'tg_jobs__wake', 'unsubscribe_mail', 'wake_worker')
            or taken.name like 'progress\_events\_%')
     ) as found;
 

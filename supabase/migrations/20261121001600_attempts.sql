@@ -598,7 +598,7 @@ comment on function private.open_attempt(uuid, uuid) is 'The open attempt of a l
 create function private.attempt_refusal(
   v private.lesson_access, p_questions jsonb, p_at timestamptz
 ) returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   l public.lessons := v.lesson;
@@ -634,11 +634,11 @@ begin
       'headers', jsonb_build_object(
         'Retry-After', ceil(extract(epoch from v_again - p_at))::text));
   end if;
-  return null;
+  return private.over_limit('attempts', (v.enrollment).user_id::text);
 end
 $$;
 comment on function private.attempt_refusal(private.lesson_access, jsonb, timestamptz) is
-  'What keeps a learner from a new attempt: no quiz, window, maximum or cool-down.';
+  'What keeps a learner from a new attempt: no quiz, window, maximum, cool-down or rate limit.';
 
 -- Refuses. A raise rolls back, so where this very call has graded an expired attempt (p_keep) the
 -- refusal is an answer instead, with its status set.

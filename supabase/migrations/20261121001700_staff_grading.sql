@@ -240,6 +240,7 @@ begin
   returning * into a;
   v := private.settle_attempt(v, a, v_results, v_now);
   select * into a from public.user_assessment_attempts where id = p_attempt_id;
+  perform private.tell_graded(v_before, true);
   perform private.audit('attempt.grade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
     jsonb_build_object('status', v_before.status, 'score', v_before.score,
       'passed', v_before.passed),
@@ -318,6 +319,7 @@ begin
     v := private.open_for_staff(a.user_id, a.lesson_id);
     perform private.replace_results(v_id, v_results, r.manual, null);
     perform private.settle_attempt(v, a, v_results, v_now);
+    perform private.tell_graded(a, false);
     perform private.audit('attempt.regrade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
       jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed),
       jsonb_build_object('score', v_score,

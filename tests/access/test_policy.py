@@ -194,6 +194,8 @@ ARGUMENTS = {
     "p_certificate_id": "{certificate of learner}",
     "p_reason": "'Because'",
     "p_kind": "'deny'",
+    "p_name": "'policy'",
+    "p_digest": "repeat('0', 64)",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
