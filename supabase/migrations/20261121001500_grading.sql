@@ -121,6 +121,22 @@ grant execute on function private.score_percent(numeric, numeric, integer) to wa
 
 -- The questions of a new attempt: all that are in no pool, and as many of each pool as it draws; in
 -- order, options shuffled where the lesson says so. This is what the attempt freezes.
+create function private.reported_percent(p_policy text, p_percents numeric[]) returns numeric
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return case p_policy
+    when 'first' then p_percents[1]
+    when 'last' then p_percents[cardinality(p_percents)]
+    when 'average' then (select round(avg(p), 2) from unnest(p_percents) p)
+    else (select max(p) from unnest(p_percents) p) end;
+end
+$$;
+comment on function private.reported_percent(text, numeric[]) is
+  'What a score policy reports of the percents of a learner''s graded attempts, in their order.';
+revoke execute on function private.reported_percent(text, numeric[]) from public;
+grant execute on function private.reported_percent(text, numeric[]) to waymark_writer;
+
 create function private.draw_questions(l public.lessons) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$

@@ -606,6 +606,10 @@ begin
   else
     v.changed := false;
     v.next_lesson_id := private.next_lesson(v);
+    -- A grade may be what a finished course's certificate has waited for.
+    if (v.enrollment).progress_percent >= v.certificate_percent then
+      perform private.certify(array[(v.enrollment).id]);
+    end if;
   end if;
   return v;
 end
@@ -660,7 +664,7 @@ comment on function private.open_attempt(uuid, uuid) is 'The open attempt of a l
 create function private.attempt_refusal(
   v private.lesson_access, p_questions jsonb, p_at timestamptz
 ) returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   l public.lessons := v.lesson;
@@ -696,11 +700,11 @@ begin
       'headers', jsonb_build_object(
         'Retry-After', ceil(extract(epoch from v_again - p_at))::text));
   end if;
-  return null;
+  return private.over_limit('attempts', (v.enrollment).user_id::text);
 end
 $$;
 comment on function private.attempt_refusal(private.lesson_access, jsonb, timestamptz) is
-  'What keeps a learner from a new attempt: no quiz, window, maximum or cool-down.';
+  'What keeps a learner from a new attempt: no quiz, window, maximum, cool-down or rate limit.';
 
 -- Refuses. A raise rolls back, so where this very call has graded an expired attempt (p_keep) the
 -- refusal is an answer instead, with its status set.
@@ -816,12 +820,7 @@ begin
        order by x.cycle desc, x.number desc
        limit 200
     ) as a;
-  select case l.score_policy
-           when 'best' then max(a.percent)
-           when 'average' then round(avg(a.percent), 2)
-           when 'first' then (array_agg(a.percent order by a.number))[1]
-           when 'last' then (array_agg(a.percent order by a.number desc))[1]
-         end
+  select private.reported_percent(l.score_policy, array_agg(a.percent order by a.number))
     into v_reported
     from public.user_assessment_attempts a
    where a.user_id = v_user_id and a.lesson_id = p_lesson_id and a.status = 'graded'
@@ -967,8 +966,8 @@ declare
 begin
   return json_build_object('attempt', private.attempt_json(a, v.lesson),
     'progress', v_answer -> 'progress', 'enrollment', v_answer -> 'enrollment',
-    'next_lesson_id', private.offered(v, v.next_lesson_id), 'certificate', null,
-    'changed', p_changed);
+    'next_lesson_id', private.offered(v, v.next_lesson_id),
+    'certificate', private.held_certificate(v), 'changed', p_changed);
 end
 $$;
 comment on function private.submit_answer(

@@ -76,8 +76,11 @@ begin
     from public.enrollments e
    where e.user_id = p_user_id and e.course_id = v_course_id
      for no key update;
-  select l, c.status, c.catalog_version, p
-    into v.lesson, v.course_status, v.catalog_version, v.progress
+  select l, c.status, c.catalog_version, p,
+         case when c.certificate_enabled then
+           case when (v.enrollment).completed_at is null then c.certificate_min_percent else 0 end
+         end
+    into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
@@ -240,6 +243,7 @@ begin
   a.feedback := coalesce(p_feedback, a.feedback);
   a := private.regrade_attempt(a, v_grading, r.manual, private.uid(), v_now);
   v := private.settle_attempt(v, a, v_now, false);
+  perform private.tell_graded(v_before, true);
   perform private.audit('attempt.grade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
     jsonb_build_object('status', v_before.status, 'score', v_before.score,
       'passed', v_before.passed),
@@ -265,7 +269,7 @@ declare
   v private.lesson_access;
   r private.attempt_results;
   g private.grading;
-  v_before jsonb;
+  v_before public.user_assessment_attempts;
   v_passed boolean;
   v_ids uuid[];
   v_checked integer;
@@ -315,11 +319,14 @@ begin
     v_now_failed := v_now_failed + (a.passed and not v_passed)::integer;
     continue when p_dry_run;
     v := private.open_for_staff(a.user_id, a.lesson_id);
-    v_before := jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed);
+    v_before := a;
     a := private.regrade_attempt(a, g, r.manual, null, v_now);
     perform private.settle_attempt(v, a, v_now, false);
+    perform private.tell_graded(v_before, false);
     perform private.audit('attempt.regrade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
-      v_before, jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed));
+      jsonb_build_object('score', v_before.score, 'percent', v_before.percent,
+        'passed', v_before.passed),
+      jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed));
   end loop;
   return jsonb_build_object('checked', v_checked, 'changed', v_changed,
     'newly_passed', v_newly_passed, 'kept_passed', v_kept, 'now_failed', v_now_failed,
