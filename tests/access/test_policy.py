@@ -71,6 +71,10 @@ ROWS: dict[str, dict[str, str]] = {
         f"the {person}'s": f"attempt_id = {{attempt of {person}}}"
         for person in ("learner", "other")
     },
+    "public.notifications": {
+        f"the {person}'s": f"user_id = {{{person}}} and kind = 'attempt_graded'"
+        for person in ("learner", "other")
+    },
     "public.audit_log": {
         "the learner's correction": "user_id = {learner} and action = 'lesson.uncomplete'"
     },
@@ -154,6 +158,11 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         }
         for person in ("learner", "other")
     },
+    "public.notifications": {
+        "the learner's": {
+            "user_id": "{learner}", "kind": "'attempt_graded'", "dedupe_key": "'new'"
+        }
+    },
     "public.audit_log": {"new": {"actor_role": "'learner'", "action": "'nothing'"}},
 }
 
@@ -176,6 +185,11 @@ ARGUMENTS = {
     "p_grades": """'[{{"question_id": "essay", "points": 1}}]'::jsonb""",
     "p_user_id": "{learner}",
     "p_percent": "80",
+    "p_job_id": "0",
+    "p_lease": "gen_random_uuid()",
+    "p_error": "'no luck'",
+    "p_kind": "'nothing'",
+    "p_token": "gen_random_uuid()",
     "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
 }
@@ -197,7 +211,11 @@ INSTEAD = {
     "public.grade_attempt": {"p_attempt_id": "{attempt of learner}"},
 }
 # Parameters with a default that are given all the same.
-GIVEN = {"public.recalculate": ["p_enrollment_id"], "public.delete_course": ["p_force"]}
+GIVEN = {
+    "public.recalculate": ["p_enrollment_id"],
+    "public.delete_course": ["p_force"],
+    "public.drop_jobs": ["p_kind"],
+}
 
 
 def literals(world: World) -> dict[str, str]:

@@ -230,6 +230,10 @@ def build(connection: Connection) -> World:
             answer = world.call(person, function, world.lessons[lesson])
             world.ids[f"{name} of {person}"] = answer["attempt"]["id"]
     for person in ("learner", "other"):
+        connection.execute(
+            "select private.notify(%s, 'attempt_graded', 'world', %s, '{}')",
+            [world.users[person], world.courses["main"]],
+        )
         world.ids[f"enrollment of {person}"] = _one(
             connection,
             "select id::text from public.enrollments where user_id = %s",
