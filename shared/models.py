@@ -122,6 +122,13 @@ class LessonState(Body):
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+class CertificatesPage(Body):
+    """A page of certificates: how many, after which one."""
+
+    cursor: UuidId | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] | None = None
+
+
 class NotificationsPage(Body):
     """A page of notifications: how many, after which one."""
 
