@@ -78,6 +78,15 @@ CODES: Mapping[str, Code] = {
     "method_not_allowed": Code(
         405, "Method not allowed", "The route exists for other methods: see Allow."
     ),
+    "certificate_superseded": Code(
+        409, "This certificate was replaced", "It was reissued; details name its successor."
+    ),
+    "certificate_revoked": Code(
+        409, "This certificate is revoked", "Only one that is not revoked can be reissued."
+    ),
+    "certificate_erased": Code(
+        409, "The learner was erased", "The certificate is a stub without a person."
+    ),
     "lesson_locked": Code(
         409, "The lesson is locked", "Earlier lessons come first; details name them."
     ),

@@ -21,6 +21,7 @@ from email.utils import format_datetime, localtime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import idna
 import jinja2
@@ -66,7 +67,8 @@ def clean(text: object) -> str:
         " " if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") or c in _TURNING else c
         for c in unicodedata.normalize("NFC", str(text or ""))
     )
-    line = " ".join("".join(letters).split())
+    # `email` would decode an encoded word within it, line ends included, and write those out.
+    line = " ".join("".join(letters).replace("=?", "= ?").split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
@@ -74,12 +76,13 @@ def compose(facts: Facts, mail: Mail, functions_url: str) -> EmailMessage:
     """The mail that these facts make. Raises Failure for a kind or an address that is none."""
     certificate: Mapping[str, Any] = facts["certificate"] or {}
     data: Mapping[str, Any] = facts["data"]
-    code = certificate.get("code")
+    revoked = facts["kind"] == "certificate_revoked"
+    code = "" if revoked else clean(certificate.get("code"))
     percent = data.get("percent")
     words = {
         "greeting": _greeting(facts["name"]),
         "course": clean(facts["course_title"] or data.get("course_title")) or "your course",
-        "code": clean(code),
+        "code": code,
         "reason": clean(data.get("reason")),
         "percent": None if percent is None else clean(percent),
         "passed": data.get("passed"),
@@ -90,15 +93,14 @@ def compose(facts: Facts, mail: Mail, functions_url: str) -> EmailMessage:
         raise Failure(f"there is no mail for {facts['kind']}", permanent=True) from None
     subject, *paragraphs = text.split("\n")
     unsubscribe = f"{functions_url}/notifications/unsubscribe/{facts['unsubscribe_token']}"
-    revoked = facts["kind"] == "certificate_revoked"
     page = {
         "subject": clean(subject),
         "paragraphs": [line for line in paragraphs if line.strip()],
-        "link": f"{functions_url}/certificates/verify/{code}" if code and not revoked else None,
+        "link": f"{functions_url}/certificates/verify/{quote(code)}" if code else None,
         "unsubscribe": unsubscribe,
     }
 
-    sender = _address(mail.sender, mail.sender_name)
+    sender = _address(mail.sender, clean(mail.sender_name))
     message = EmailMessage(policy=POLICY)
     message["From"] = sender
     message["To"] = _address(facts["email"], clean(facts["name"]))

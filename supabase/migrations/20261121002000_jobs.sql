@@ -51,6 +51,9 @@ begin
      set died_at = null, attempts = 0, payload = excluded.payload, run_at = excluded.run_at
    where j.died_at is not null
   returning j.id into v_job_id;
+  if found then
+    perform private.wake_worker();
+  end if;
   return v_job_id;
 end
 $$;

@@ -41,7 +41,9 @@ create function private.tg_jobs__wake() returns trigger
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  perform private.wake_worker();
+  if exists (select from added) then
+    perform private.wake_worker();
+  end if;
   return null;
 end
 $$;
@@ -49,6 +51,7 @@ comment on function private.tg_jobs__wake() is 'New jobs wake the worker.';
 revoke execute on function private.tg_jobs__wake() from public;
 
 create trigger _800_wake after insert on private.jobs
+  referencing new table as added
   for each statement execute function private.tg_jobs__wake();
 
 create function private.schedule_worker(p_schedule text default '* * * * *') returns void

@@ -71,6 +71,9 @@ ROWS: dict[str, dict[str, str]] = {
         f"the {person}'s": f"attempt_id = {{attempt of {person}}}"
         for person in ("learner", "other")
     },
+    "public.certificates": {
+        f"the {person}'s": f"id = {{certificate of {person}}}" for person in ("learner", "other")
+    },
     "public.audit_log": {
         "the learner's correction": "user_id = {learner} and action = 'lesson.uncomplete'"
     },
@@ -154,6 +157,18 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         }
         for person in ("learner", "other")
     },
+    "public.certificates": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "course_id": "{open}",
+            "code": "'00000-00000-00000-00000'",
+            "course_title": "'Forged'",
+            "completed_at": "now()",
+            "completed_on": "current_date",
+            "issued_at": "now()",
+            "issued_on": "current_date",
+        }
+    },
     "public.audit_log": {"new": {"actor_role": "'learner'", "action": "'nothing'"}},
 }
 
@@ -176,6 +191,9 @@ ARGUMENTS = {
     "p_grades": """'[{{"question_id": "essay", "points": 1}}]'::jsonb""",
     "p_user_id": "{learner}",
     "p_percent": "80",
+    "p_certificate_id": "{certificate of learner}",
+    "p_reason": "'Because'",
+    "p_kind": "'deny'",
     "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
 }
