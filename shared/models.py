@@ -247,7 +247,7 @@ class Recalculation(Body):
 B = TypeVar("B", bound=Body)
 
 # pydantic's kinds of error that are about form rather than worth; all else is invalid_value.
-_TYPE_ERRORS = ("_type", "int_from_float")
+_TYPE_ERRORS = ("_type", "_parsing", "int_from_float")
 
 
 def parse_body(model: type[B], raw: bytes) -> B:

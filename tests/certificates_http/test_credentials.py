@@ -304,7 +304,7 @@ def test_there_is_no_badge_of_nothing(functions: httpx.Client, certificates: Cer
     assert_refusal(functions.get("/nothing/credential"), 404, "certificate_not_found")
     made = certificates.issue()
     certificates.erase(made)
-    assert_refusal(functions.get(f"/{made.code}/credential"), 410, "certificate_erased")
+    assert_refusal(functions.get(f"/{made.code}/credential"), 409, "certificate_erased")
 
 
 # The status list ----------------------------------------------------------------------------------
