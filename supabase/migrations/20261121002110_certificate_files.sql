@@ -108,6 +108,6 @@ begin
   end if;
 exception when insufficient_privilege or undefined_column then
   raise warning 'waymark: Storage refuses the bucket or the policy of certificates: %', sqlerrm
-    using hint = 'docs/how-to/certificates.md has both, to be run as the owner of Storage.';
+    using hint = 'docs/how-to/deploy.md has both, to be run as the owner of Storage.';
 end
 $$;

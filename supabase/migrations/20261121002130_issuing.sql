@@ -208,9 +208,7 @@ as $$
 declare
   e public.enrollments := private.my_enrollment(p_course_id);
 begin
-  return case when e.id is null
-    then '{"eligible": false, "blocks": [{"code": "not_enrolled"}], "certificate": null}'::jsonb
-    else private.certificate_eligibility(e) end;
+  return private.certificate_eligibility(e);
 end
 $$;
 comment on function private.get_certificate_eligibility(bigint) is

@@ -75,6 +75,9 @@ ROWS: dict[str, dict[str, str]] = {
         f"the {person}'s": f"user_id = {{{person}}} and kind = 'attempt_graded'"
         for person in ("learner", "other")
     },
+    "public.certificates": {
+        f"the {person}'s": f"id = {{certificate of {person}}}" for person in ("learner", "other")
+    },
     "public.audit_log": {
         "the learner's correction": "user_id = {learner} and action = 'lesson.uncomplete'"
     },
@@ -159,8 +162,18 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         for person in ("learner", "other")
     },
     "public.notifications": {
+        "the learner's": {"user_id": "{learner}", "kind": "'attempt_graded'", "dedupe_key": "'new'"}
+    },
+    "public.certificates": {
         "the learner's": {
-            "user_id": "{learner}", "kind": "'attempt_graded'", "dedupe_key": "'new'"
+            "user_id": "{learner}",
+            "course_id": "{open}",
+            "code": "'00000-00000-00000-00000'",
+            "course_title": "'Forged'",
+            "completed_at": "now()",
+            "completed_on": "current_date",
+            "issued_at": "now()",
+            "issued_on": "current_date",
         }
     },
     "public.audit_log": {"new": {"actor_role": "'learner'", "action": "'nothing'"}},
@@ -188,8 +201,10 @@ ARGUMENTS = {
     "p_job_id": "0",
     "p_lease": "gen_random_uuid()",
     "p_error": "'no luck'",
-    "p_kind": "'nothing'",
     "p_token": "gen_random_uuid()",
+    "p_certificate_id": "{certificate of learner}",
+    "p_reason": "'Because'",
+    "p_kind": "'deny'",
     "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
 }
