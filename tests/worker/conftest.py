@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import json
@@ -19,12 +20,16 @@ import httpx
 import psycopg
 import pytest
 
+from shared import pool
+from shared.admin import service
+from shared.settings import read
+from shared.worker.queue import Worker
 from tests.stack import Stack
 from tests.support.catalog import Course, make_course
 from tests.support.learners import Learner, enroll, make_learners
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
+PATIENCE = 120.0
 LEASE_SECONDS = 2
 
 
@@ -102,13 +107,26 @@ class Office:
         self.hands.clear()
 
     def work(self, **env: str) -> None:
-        """Have one worker do what is due, until nothing is due and nothing is leased."""
-        self.hire(**env)
-        self.until(lambda: self.one(
-            "select count(*) from private.jobs where died_at is null"
-            " and (run_at <= now() or lease is not null)"
-        ) == 0)  # fmt: skip
-        self.dismiss()
+        """Work here until nothing is due and nothing is leased."""
+        environment = {**self.environment, **env}
+        config = read(environment).worker
+        assert config is not None
+        worker = Worker(config, service(environment))
+
+        async def drain() -> None:
+            try:
+                await worker.drain(lease_seconds=LEASE_SECONDS)
+            finally:
+                await pool.close()
+
+        def done() -> bool:
+            asyncio.run(drain())
+            return not self.one(
+                "select count(*) from private.jobs where died_at is null"
+                " and (run_at <= now() or lease is not null)"
+            )
+
+        self.until(done)
 
     def until(self, what: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Wait until something is so."""
