@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from shared.rendering.facts import CertificateFacts, RenderError
+from shared.rendering import CertificateFacts, RenderError, render
 from shared.worker.kinds import Facts, Failure, Kind
 
 BUCKET = "certificates"
@@ -30,9 +30,6 @@ class Certificates(Kind):
         return {"certificate": facts["certificate_id"]}
 
     async def do(self, facts: Facts) -> dict[str, Any]:
-        # Here: it is of no use to those who only send mails.
-        from shared.rendering.renderer import render
-
         told = self._told(facts)
         try:
             # In a thread: it waits for the renderer's process, and nobody else shall.
