@@ -363,6 +363,32 @@ class Recalculated(Slice):
     completed_at: str | None
 
 
+class Notification(TypedDict):
+    """A message in the app; what `data` holds depends on the kind."""
+
+    id: str
+    kind: str
+    course_id: int | None
+    data: dict[str, Any]
+    occurred_at: str
+    read_at: str | None
+
+
+class Notifications(TypedDict):
+    """Answer of `notifications`: a page of them, latest first, and how many are unread at all."""
+
+    unread: int
+    items: list[Notification]
+
+
+class Marked(TypedDict):
+    """Answer of `mark_notifications_read`."""
+
+    marked: int
+    unread: int
+    changed: bool
+
+
 class WaymarkError(Exception):
     """A refusal. Branch on `code` (docs/reference/errors.md), never on the message.
 
@@ -478,8 +504,7 @@ class _Base(Generic[H]):
             "headers": self._headers,
             "timeout": self._timeout,
         }
-        if call.method != "GET":
-            request["json"] = given
+        request["params" if call.method == "GET" else "json"] = given
         return request
 
     def _pause(self, error: WaymarkError, attempt: int) -> float | None:
@@ -647,6 +672,19 @@ class _Base(Generic[H]):
                 "reason": reason,
             },
         )
+
+    @endpoint
+    def notifications(
+        self, *, after: Id | None = None, limit: int | None = None
+    ) -> Call[Notifications]:
+        """The latest messages; `after` is the last id of the page before."""
+        return Call("GET", "notifications", {"after": after, "limit": limit})
+
+    @endpoint
+    def mark_notifications_read(self, ids: Sequence[Id] | None = None) -> Call[Marked]:
+        """Mark these messages read, or all."""
+        chosen = None if ids is None else [str(id) for id in ids]
+        return Call("POST", "notifications/read", {"ids": chosen})
 
     @endpoint
     def recalculate(self, enrollment: Id, *, dry_run: bool = False) -> Call[Recalculated]:

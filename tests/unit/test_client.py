@@ -85,6 +85,20 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
     (lambda c: c.summary(7), "GET", "progress/courses/7/summary", None),
     (lambda c: c.module(7, MODULE), "GET", f"progress/courses/7/modules/{MODULE}", None),
     (lambda c: c.next_lesson(7), "GET", "progress/courses/7/next", None),
+    (lambda c: c.notifications(), "GET", "notifications", None),
+    (
+        lambda c: c.notifications(after=LESSON, limit=5),
+        "GET",
+        f"notifications?after={LESSON}&limit=5",
+        None,
+    ),
+    (lambda c: c.mark_notifications_read(), "POST", "notifications/read", {}),
+    (
+        lambda c: c.mark_notifications_read([LESSON]),
+        "POST",
+        "notifications/read",
+        {"ids": [str(LESSON)]},
+    ),
     (lambda c: c.start_attempt(LESSON), "POST", f"assessments/lessons/{LESSON}/attempts", {}),
     (lambda c: c.attempts(LESSON), "GET", f"assessments/lessons/{LESSON}/attempts", None),
     (
