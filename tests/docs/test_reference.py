@@ -72,7 +72,7 @@ def test_every_route_is_in_the_reference() -> None:
         for route in function.routes
     }
     rows = re.findall(
-        r"^\| `([A-Z]+ [^`]+)` \| (?:`(\w+)`|–)", reference("routes.md"), re.MULTILINE
+        r"^\| `([A-Z]+ [^`]+)` \| (?:`(\w+)`|\u2013)", reference("routes.md"), re.MULTILINE
     )
     assert routes == {(route, rpc or None) for route, rpc in rows}
 
