@@ -204,6 +204,8 @@ ARGUMENTS = {
     "p_token": "gen_random_uuid()",
     "p_certificate_id": "{certificate of learner}",
     "p_reason": "'Because'",
+    "p_code": "'nothing'",
+    "p_list": "0",
     "p_kind": "'deny'",
     "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",

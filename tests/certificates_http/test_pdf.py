@@ -262,7 +262,8 @@ def test_whatever_storage_answers(
             SUPABASE_JWT_ISSUER=stack.issuer,
             POSTGREST_URL=f"{stack.api_url}/rest/v1",
         )
-        response = client.get(f"/certificates/{made.id}/pdf", headers=made.learner.headers())
+        headers = made.learner.headers()
+        response = client.get(f"/certificates/{made.id}/pdf", headers=headers)
         assert response.status_code == status, response.text
         if code is None:
             assert response.json()["url"] == (
@@ -276,5 +277,5 @@ def test_whatever_storage_answers(
             f"/storage/v1/object/sign/certificates/{made.learner.id}/{made.id}.pdf"
         )
         # With the caller's own token: Storage's policies decide.
-        assert seen.headers["authorization"] == made.learner.headers()["Authorization"]
+        assert seen.headers["authorization"] == headers["Authorization"]
         assert seen.json == {"expiresIn": 300}
