@@ -136,8 +136,9 @@ class Worker:
         facts: dict[str, Any],
         report: Report,
     ) -> None:
-        permanent = isinstance(error, Failure) and error.permanent
         reason = str(error) if isinstance(error, (Failure, admin.Refused)) else _reason(error)
+        tries = error.tries if isinstance(error, Failure) else None
+        permanent = tries is not None and job["attempts"] >= tries
         answer = await self._report(
             "fail_job", job, {"p_error": reason, "p_permanent": permanent}, "failed"
         )

@@ -237,12 +237,14 @@ def build(connection: Connection) -> World:
         world.courses["main"],
     )
     for person in ("learner", "other"):
+        connection.execute(
+            "select private.notify(%s, 'attempt_graded', 'world', %s, '{}')",
+            [world.users[person], world.courses["main"]],
+        )
         for kind in ("enrollment", "certificate"):
             world.ids[f"{kind} of {person}"] = _one(
                 connection,
-                sql.SQL("select id::text from public.{}s where user_id = %s").format(
-                    sql.SQL(kind)
-                ),
+                sql.SQL("select id::text from public.{}s where user_id = %s").format(sql.SQL(kind)),
                 world.users[person],
             )
     return world
