@@ -410,7 +410,9 @@ as $$
         select e.lesson_id, e.question_id, o.choice, sum(e.sign) as n
           from entry e
          cross join lateral (
-           select t from unnest(private.texts(e.answer)) t where e.kind = 'multiple_choice'
+           select t from jsonb_array_elements_text(
+             case when e.kind = 'multiple_choice' and e.answer <> 'null' then e.answer
+               else '[]' end) as t
            union all
            select e.answer #>> '{}' where e.kind in ('single_choice', 'true_false')
          ) as o (choice)
