@@ -12,7 +12,7 @@
 -- daily_activity) are locked behind the enrolment's, in this order.
 
 select private.require_free(array[
-  'private.add_view_seconds', 'private.answered_share', 'private.check_view', 'private.my_time',
+  'private.add_view_seconds', 'private.check_view', 'private.my_time',
   'private.purge_watch_sessions',
   'private.read_ranges', 'private.record_view', 'private.tick',
   'private.tidy_time', 'private.unspent', 'private.view_fraction', 'private.view_lesson',
@@ -246,27 +246,6 @@ end
 $$;
 comment on function private.read_ranges(jsonb) is 'A client''s [[from, to], …] as ranges, or 422.';
 
-create function private.answered_share(p_user_id uuid, p_lesson_id uuid) returns numeric
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  return (
-    select case when a.total_questions > 0 then
-             trunc(count(x.key) filter (where x.value -> 'answer' <> 'null')::numeric
-               / a.total_questions, 4) end
-      from (
-        select * from public.user_assessment_attempts o
-         where o.user_id = p_user_id and o.lesson_id = p_lesson_id
-         order by o.cycle desc, o.number desc
-         limit 1
-      ) as a
-      left join lateral jsonb_each(a.answers) as x on true
-     group by a.total_questions);
-end
-$$;
-comment on function private.answered_share(uuid, uuid) is
-  'Which part of the latest attempt''s questions is answered; null when there is none.';
-
 -- How far a lesson is: a video by what was watched of it, a quiz by what was answered, else as told.
 create function private.view_fraction(
   p_user_id uuid, l public.lessons, p_covered integer, p_position_seconds integer,
@@ -276,7 +255,11 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   if l.type = 'quiz' then
-    return private.answered_share(p_user_id, l.id);
+    return (
+      select private.answered(a) from public.user_assessment_attempts a
+       where a.user_id = p_user_id and a.lesson_id = l.id
+       order by a.cycle desc, a.number desc
+       limit 1);
   elsif l.type = 'video' and l.duration_seconds is not null then
     return least(trunc(p_covered::numeric / l.duration_seconds, 4), 1);
   end if;
@@ -528,7 +511,8 @@ begin
     private.clock(), p_seconds, p_position_seconds, v_watched, p_section, p_progress
   )::private.view_report])).v;
   return private.lesson_answer(v) || jsonb_build_object(
-    'next_lesson_id', private.offered(v, v.next_lesson_id), 'certificate', null,
+    'next_lesson_id', private.offered(v, v.next_lesson_id),
+    'certificate', private.held_certificate(v),
     'credited_seconds', (v.progress).view_time_seconds - v_before,
     'missing', v.missing,
     'changed', v.changed);
@@ -600,7 +584,6 @@ revoke execute on function private.unspent from public;
 revoke execute on function private.my_time from public;
 revoke execute on function private.add_view_seconds from public;
 revoke execute on function private.read_ranges from public;
-revoke execute on function private.answered_share from public;
 revoke execute on function private.view_fraction from public;
 revoke execute on function private.record_view from public;
 revoke execute on function private.view_lesson from public;
@@ -616,7 +599,6 @@ alter function private.unspent owner to waymark_writer;
 alter function private.my_time owner to waymark_writer;
 alter function private.add_view_seconds owner to waymark_writer;
 alter function private.read_ranges owner to waymark_writer;
-alter function private.answered_share owner to waymark_writer;
 alter function private.view_fraction owner to waymark_writer;
 alter function private.record_view owner to waymark_writer;
 alter function private.view_lesson owner to waymark_writer;
