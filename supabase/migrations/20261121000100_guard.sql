@@ -37,9 +37,10 @@ begin
            'get_course_progress', 'get_course_summary', 'get_module_progress',
            'get_next_lesson', 'get_course_outline', 'recalculate', 'import_course',
            'create_lesson', 'move_lesson', 'archive_lesson', 'restore_lesson', 'delete_lesson',
-           'move_module', 'delete_course', 'set_quiz', 'start_attempt', 'get_attempts',
-           'save_answers', 'submit_attempt', 'submit_quiz', 'get_lesson_attempts', 'grade_attempt',
-           'regrade_lesson', 'import_attempt', 'expire_attempts', 'fold_statistics')
+           'move_module', 'delete_course', 'set_quiz', 'get_quiz', 'start_attempt',
+           'get_attempts', 'save_answers', 'submit_attempt', 'submit_quiz', 'get_lesson_attempts',
+           'grade_attempt', 'regrade_lesson', 'import_attempt', 'expire_attempts',
+           'fold_statistics')
       union all
       select 'table, type or function private.' || taken.name
         from (
@@ -62,8 +63,8 @@ begin
            'first_begun', 'first_incomplete', 'first_incomplete_in', 'fold_statistics',
            'fold_statistics_door', 'fold_text', 'get_attempts', 'get_course_outline',
            'get_course_progress', 'get_course_summary', 'get_lesson_attempts',
-           'get_lesson_progress', 'get_module_progress', 'get_next_lesson', 'grace', 'grade',
-           'grade_attempt', 'grading', 'has_passed', 'import_attempt', 'import_course',
+           'get_lesson_progress', 'get_module_progress', 'get_next_lesson', 'get_quiz', 'grace',
+           'grade', 'grade_attempt', 'grading', 'has_passed', 'import_attempt', 'import_course',
            'import_lessons', 'import_modules', 'import_resources', 'is_admin', 'is_closed_quiz',
            'is_json', 'is_over', 'item_id', 'jwt', 'known_timezone', 'lesson_access',
            'lesson_answer', 'lesson_change', 'lesson_json', 'lessons_json', 'local_day',
