@@ -216,6 +216,7 @@ INSTEAD = {
     **dict.fromkeys(
         (
             "public.set_quiz",
+            "public.get_quiz",
             "public.start_attempt",
             "public.submit_quiz",
             "public.get_attempts",
