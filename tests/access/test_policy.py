@@ -207,8 +207,9 @@ ARGUMENTS = {
     "p_code": "'nothing'",
     "p_list": "0",
     "p_kind": "'deny'",
-    "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
+    "p_name": "'by-policy'",
+    "p_source": "'x'",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
