@@ -63,7 +63,7 @@ begin
            'attempt_refusal', 'attempt_results', 'audit', 'begin_attempt', 'begin_module',
            'bookings', 'certificate_blocks', 'certificate_code', 'certificate_eligibility',
            'certificate_exceptions', 'certificate_fields', 'certificate_json',
-           'certificate_rendered', 'certificate_standing', 'certificate_status', 'certify',
+           'certificate_rendered', 'certificate_standing', 'certificate_status', 'certify', 'certify_graded',
            'clear_certificate_exception', 'finish_courses', 'get_certificate_eligibility',
            'get_certificate_pdf', 'get_my_certificates', 'get_status_list', 'held_certificate',
            'issue_certificates', 'normalise_code',

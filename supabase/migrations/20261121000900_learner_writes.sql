@@ -118,8 +118,9 @@ create type private.lesson_access as (
   progress public.user_progress,
   course_status text,
   catalog_version bigint,
-  -- From this percent on a write may earn the certificate: 0 after completion; null where none is issued.
+  -- What earns the certificate: so many percent, a score too; null and false where none is issued.
   certificate_percent numeric,
+  certificate_scored boolean,
   -- Set by what is written: did it change anything, and what comes next.
   changed boolean,
   next_lesson_id uuid
@@ -145,10 +146,11 @@ begin
      for no key update;
 
   select l, c.status, c.catalog_version, p,
-         case when c.certificate_enabled then
-           case when (v.enrollment).completed_at is null then c.certificate_min_percent else 0 end
-         end
-    into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent
+         case when c.certificate_enabled then c.certificate_min_percent end,
+         c.certificate_enabled
+           and coalesce(c.certificate_min_score, l.certificate_min_score) is not null
+    into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent,
+         v.certificate_scored
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
@@ -373,6 +375,7 @@ declare
   l public.lessons := v.lesson;
   v_user_id uuid := (v.enrollment).user_id;
   v_day date := private.local_day(v_user_id, p_at);
+  v_percent numeric := (v.enrollment).progress_percent;
   v_module_finished boolean := false;
   v_course_finished boolean;
 begin
@@ -466,7 +469,9 @@ begin
   end if;
   if v_course_finished then
     perform private.finish_courses(array[(v.enrollment).id], p_at);
-  elsif (v.enrollment).progress_percent >= v.certificate_percent then
+  elsif v_percent < v.certificate_percent and (v.enrollment).completed_at is null
+    and (v.enrollment).progress_percent >= v.certificate_percent
+  then
     perform private.certify(array[(v.enrollment).id]);
   end if;
   return v;

@@ -123,7 +123,7 @@ begin
        where id = e.id;
       if v_finishes then
         perform private.finish_courses(array[e.id], v_now, 'recalculation');
-      elsif v_percent > e.progress_percent then
+      elsif e.completed_at is null and v_percent > e.progress_percent then
         perform private.certify(array[e.id]);
       end if;
     end if;

@@ -542,11 +542,8 @@ begin
   else
     v.changed := false;
     v.next_lesson_id := private.next_lesson(v);
-    -- A grade may be what a finished course's certificate has waited for.
-    if (v.enrollment).progress_percent >= v.certificate_percent then
-      perform private.certify(array[(v.enrollment).id]);
-    end if;
   end if;
+  perform private.certify_graded(v);
   return v;
 end
 $$;

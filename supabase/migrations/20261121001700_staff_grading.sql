@@ -77,10 +77,11 @@ begin
    where e.user_id = p_user_id and e.course_id = v_course_id
      for no key update;
   select l, c.status, c.catalog_version, p,
-         case when c.certificate_enabled then
-           case when (v.enrollment).completed_at is null then c.certificate_min_percent else 0 end
-         end
-    into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent
+         case when c.certificate_enabled then c.certificate_min_percent end,
+         c.certificate_enabled
+           and coalesce(c.certificate_min_score, l.certificate_min_score) is not null
+    into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent,
+         v.certificate_scored
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
@@ -388,6 +389,7 @@ begin
   then
     v := private.record_completion(v, private.clock());
   end if;
+  perform private.certify_graded(v);
   perform private.audit('attempt.import', a.course_id, p_user_id, 'attempt:' || a.id, p_reason,
     null, jsonb_build_object('percent', a.percent, 'submitted_at', v_at));
   return jsonb_build_object('attempt', private.staff_attempt_json(a)) || private.lesson_answer(v);

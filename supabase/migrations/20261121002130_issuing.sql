@@ -2,10 +2,11 @@
 -- finish a course ends in private.finish_courses(), every other write that can meet a criterion in
 -- private.certify(); both take sets, since a catalogue edit may finish a hundred thousand learners.
 --
--- The caller holds the enrolments' rows. What makes a certificate the only one is its unique index.
+-- Plans are fixed, as in private.certificate_standing(). The caller holds the enrolments' rows. What makes a certificate the only one is its unique index.
 
 select private.require_free(array[
-  'private.certificate_eligibility', 'private.certify', 'private.finish_courses',
+  'private.certificate_eligibility', 'private.certify', 'private.certify_graded',
+  'private.finish_courses',
   'private.get_certificate_eligibility', 'private.get_my_certificates', 'private.held_certificate',
   'private.printable_name', 'private.tg_profiles__certificates',
   'public.get_certificate_eligibility', 'public.get_my_certificates']);
@@ -28,6 +29,7 @@ revoke execute on function private.printable_name(text) from public;
 create function private.certify(p_enrollment_ids uuid[], p_mail boolean default true) returns uuid[]
 language plpgsql volatile security definer set search_path = ''
   set plan_cache_mode = 'force_generic_plan'
+  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
 as $$
 declare
   v_now timestamptz := private.clock();
@@ -81,11 +83,31 @@ comment on function private.certify(uuid[], boolean) is
 revoke execute on function private.certify(uuid[], boolean) from public;
 grant execute on function private.certify(uuid[], boolean) to waymark_writer;
 
+-- Only where the course asks for scores: who finished before there were certificates is not to get one
+-- for going on learning (private.issue_certificates is for them).
+create function private.certify_graded(v private.lesson_access) returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  if v.certificate_scored and (
+    (v.enrollment).completed_at is not null
+    or (v.enrollment).progress_percent >= v.certificate_percent)
+  then
+    perform private.certify(array[(v.enrollment).id]);
+  end if;
+end
+$$;
+comment on function private.certify_graded(private.lesson_access) is
+  'After a grade: it may be what the certificate has waited for.';
+revoke execute on function private.certify_graded(private.lesson_access) from public;
+grant execute on function private.certify_graded(private.lesson_access) to waymark_writer;
+
 create function private.finish_courses(
   p_enrollment_ids uuid[], p_at timestamptz, p_by text default null
 ) returns void
 language plpgsql volatile security definer set search_path = ''
   set plan_cache_mode = 'force_generic_plan'
+  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off
 as $$
 declare
   v_mailed bigint;
@@ -115,8 +137,8 @@ begin
      where e.id = any (p_enrollment_ids) and e.status = 'active'
   ),
   quiet as (
-    insert into public.notifications (user_id, kind, dedupe_key, course_id, data)
-    select t.user_id, 'course_completed', t.dedupe_key, t.course_id, t.data
+    insert into public.notifications (user_id, kind, dedupe_key, course_id, data, occurred_at)
+    select t.user_id, 'course_completed', t.dedupe_key, t.course_id, t.data, private.clock()
       from told t
      where t.certificate_id is not null
      order by t.user_id
@@ -170,7 +192,9 @@ create function private.held_certificate(v private.lesson_access) returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  if (v.enrollment).progress_percent >= v.certificate_percent then
+  if (v.enrollment).completed_at is not null
+     or (v.enrollment).progress_percent >= v.certificate_percent
+  then
     return (
       select private.certificate_json(c)
         from public.certificates c
