@@ -14,12 +14,16 @@ begin
   if c.user_id is null or c.superseded_at is not null then
     return null;
   end if;
+  -- Where none is named: the operator's own default, or the one that ships with the renderer (null).
   if to_regclass('private.certificate_templates') is not null then
     select to_jsonb(t) into v_template
       from private.certificate_templates t
-     where t.name in (c.template, 'default')
-     order by t.name = c.template desc
-     limit 1;
+     where t.name = coalesce(c.template, 'default');
+  end if;
+  if v_template is null and c.template is not null then
+    -- Rather none than one that looks wrong: the job says so, and goes on once it is there.
+    raise exception 'there is no certificate template "%"', c.template
+      using errcode = 'undefined_object';
   end if;
   return jsonb_build_object(
     'certificate_id', c.id,

@@ -240,9 +240,7 @@ def build(connection: Connection) -> World:
         for kind in ("enrollment", "certificate"):
             world.ids[f"{kind} of {person}"] = _one(
                 connection,
-                sql.SQL("select id::text from public.{}s where user_id = %s").format(
-                    sql.SQL(kind)
-                ),
+                sql.SQL("select id::text from public.{}s where user_id = %s").format(sql.SQL(kind)),
                 world.users[person],
             )
     return world
