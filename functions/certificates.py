@@ -15,7 +15,7 @@ from shared import pages, storage
 from shared.credentials import LIST_AGE, LIST_TYPE, Issuer
 from shared.errors import Problem
 from shared.http import Call, target
-from shared.models import Reason
+from shared.models import CertificatesPage, Reason
 from shared.routing import Answer, Function, Route
 from shared.worker import WORK
 
@@ -117,7 +117,7 @@ def _document(document: dict[str, Any]) -> Answer:
 
 
 ROUTES = (
-    Route("GET", "", "get_my_certificates", "Own certificates"),
+    Route("GET", "", "get_my_certificates", "Own certificates", body=CertificatesPage),
     Route(
         "GET",
         "verify/{code}",

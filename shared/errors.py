@@ -81,6 +81,14 @@ CODES: Mapping[str, Code] = {
     "certificate_superseded": Code(
         409, "This certificate was replaced", "It was reissued; details name its successor."
     ),
+    "certificate_revoked": Code(
+        409,
+        "This certificate is revoked",
+        "Its PDF is not handed out, and only one that is not revoked can be reissued.",
+    ),
+    "certificate_erased": Code(
+        409, "The learner was erased", "The certificate is a stub without a person."
+    ),
     "lesson_locked": Code(
         409, "The lesson is locked", "Earlier lessons come first; details name them."
     ),
@@ -106,14 +114,6 @@ CODES: Mapping[str, Code] = {
         409,
         "The certificate is still being made",
         "Its PDF is not there yet; try again after the seconds in Retry-After.",
-    ),
-    "certificate_revoked": Code(
-        409,
-        "The certificate was revoked",
-        "Its PDF is not handed out, and it is not reissued unless it is reinstated first.",
-    ),
-    "certificate_erased": Code(
-        410, "The learner was erased", "The certificate is a stub: there is no one to be named."
     ),
     "body_too_large": Code(413, "The body is over 1 MiB", "The request body is over 1 MiB."),
     "unsupported_media_type": Code(

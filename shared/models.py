@@ -122,6 +122,13 @@ class LessonState(Body):
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+class CertificatesPage(Body):
+    """A page of certificates: how many, after which one."""
+
+    cursor: UuidId | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] | None = None
+
+
 class NotificationsPage(Body):
     """A page of notifications: how many, after which one."""
 
@@ -240,7 +247,7 @@ class Recalculation(Body):
 B = TypeVar("B", bound=Body)
 
 # pydantic's kinds of error that are about form rather than worth; all else is invalid_value.
-_TYPE_ERRORS = ("_type", "int_from_float")
+_TYPE_ERRORS = ("_type", "_parsing", "int_from_float")
 
 
 def parse_body(model: type[B], raw: bytes) -> B:

@@ -43,6 +43,7 @@ class Worker:
 
     # Where links in certificates and mails lead.
     functions_url: str
+    issuer_name: str | None
     mail: Mail | None
     secret: str = field(repr=False)
 
@@ -205,7 +206,8 @@ def _worker(env: Mapping[str, str], functions_url: str) -> Worker | None:
         return None
     if not env.get("WAYMARK_FUNCTIONS_URL"):
         raise SettingsError("WAYMARK_FUNCTIONS_URL is not set: where the worker's links lead")
-    return Worker(functions_url, _mail(env), secret)
+    issuer_name = env.get("WAYMARK_ISSUER_NAME") or None
+    return Worker(functions_url, issuer_name, _mail(env), secret)
 
 
 def _mail(env: Mapping[str, str]) -> Mail | None:

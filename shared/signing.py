@@ -82,7 +82,7 @@ def _private_key(text: str) -> Any:
             pem = text.replace("\\n", "\n").encode()
             key = serialization.load_pem_private_key(pem, password=None)
         else:
-            key = jwt.PyJWK.from_json(text).key
+            key = _load(json.loads(text))
     except (ValueError, TypeError, jwt.PyJWTError):
         raise ValueError("is neither a PEM nor a JWK") from None
     if not hasattr(key, "public_key"):
@@ -90,10 +90,19 @@ def _private_key(text: str) -> Any:
     return key
 
 
+def _load(entry: object) -> Any:
+    if not isinstance(entry, dict):
+        raise TypeError
+    return jwt.PyJWK.from_dict(entry).key
+
+
 def _former(text: str) -> tuple[PublicKey, ...]:
     try:
         entries = json.loads(text)["keys"]
-        keys = [jwt.PyJWK.from_dict(dict(entry)).key for entry in entries]
+        if not isinstance(entries, list):
+            raise TypeError
+        # PyJWT's own set passes over what it cannot read: here that is a mistake.
+        keys = [_load(entry) for entry in entries]
     except (ValueError, TypeError, KeyError, jwt.PyJWTError):
         raise FormerKeysError('must be a JSON object with a list "keys" of JWKs') from None
     if any(hasattr(key, "public_key") for key in keys):

@@ -12,10 +12,14 @@ Facts = Mapping[str, Any]
 
 
 class Failure(Exception):
-    """An attempt that failed. `permanent`: no retry can mend it, a person must look."""
+    """An attempt that failed; its text is the reason that an operator reads.
 
-    def __init__(self, reason: str, *, permanent: bool = False) -> None:
-        self.permanent = permanent
+    After `tries` attempts a person must look: 1 where no retry can mend it; None leaves it to the
+    queue, which is patient enough for a day's outage.
+    """
+
+    def __init__(self, reason: str, *, tries: int | None = None) -> None:
+        self.tries = tries
         super().__init__(reason)
 
 

@@ -90,7 +90,7 @@ def compose(facts: Facts, mail: Mail, functions_url: str) -> EmailMessage:
     try:
         text = _text().get_template(f"{facts['kind']}.txt").render(words)
     except jinja2.TemplateNotFound:
-        raise Failure(f"there is no mail for {facts['kind']}", permanent=True) from None
+        raise Failure(f"there is no mail for {facts['kind']}", tries=1) from None
     subject, *paragraphs = text.split("\n")
     unsubscribe = f"{functions_url}/notifications/unsubscribe/{facts['unsubscribe_token']}"
     page = {
@@ -138,7 +138,7 @@ def _address(spec: str, name: str | None) -> Address:
             raise ValueError
         return Address(name or "", local, domain)
     except (ValueError, IndexError, HeaderParseError):
-        raise Failure("the mail address cannot be written to", permanent=True) from None
+        raise Failure("the mail address cannot be written to", tries=1) from None
 
 
 @cache
@@ -196,7 +196,7 @@ class Mails(Kind):
             raise _refused(error.smtp_code, error.smtp_error, recipient, final=True) from None
         except smtplib.SMTPNotSupportedError:
             reason = "the mail server takes no addresses with such letters (SMTPUTF8)"
-            raise Failure(reason, permanent=True) from None
+            raise Failure(reason, tries=1) from None
         except smtplib.SMTPResponseException as error:
             # The sender is refused, or the server will not talk: ours to mend, so tried again.
             raise _refused(error.smtp_code, error.smtp_error, recipient) from None
@@ -251,4 +251,4 @@ def _refused(status: int, words: bytes | str, recipient: str, *, final: bool = F
     """The server's words, without the address: the reason outlives its owner. 5xx may be final."""
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     reason = clean(f"{status} {text}".replace(recipient, "…"))
-    return Failure(reason, permanent=final and 500 <= status < 600)
+    return Failure(reason, tries=1 if final and 500 <= status < 600 else None)

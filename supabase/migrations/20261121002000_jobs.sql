@@ -33,6 +33,8 @@ comment on column private.jobs.died_at is
 create index jobs_due_idx on private.jobs (priority desc, run_at, id) where died_at is null;
 alter table private.jobs enable row level security;
 revoke all on table private.jobs from anon, authenticated, service_role;
+create policy "Nobody reads jobs directly" on private.jobs
+  for select to authenticated using (false);
 create trigger _900_touch before update on private.jobs
   for each row execute function private.tg_touch_updated_at();
 

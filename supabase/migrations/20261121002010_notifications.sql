@@ -45,6 +45,8 @@ create table private.mail_tokens (
 comment on table private.mail_tokens is 'Secrets of the unsubscribe links in mails, one per learner.';
 alter table private.mail_tokens enable row level security;
 revoke all on table private.mail_tokens from anon, authenticated, service_role;
+create policy "Nobody reads mail tokens directly" on private.mail_tokens
+  for select to authenticated using (false);
 
 create function private.notify(
   p_user_id uuid, p_kind text, p_dedupe_key text, p_course_id bigint, p_data jsonb,

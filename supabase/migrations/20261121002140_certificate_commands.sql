@@ -130,7 +130,7 @@ begin
     select * into n from public.certificates where id = c.superseded_by;
     return jsonb_build_object('certificate', private.certificate_json(n), 'changed', false);
   elsif c.user_id is null then
-    perform private.fail('certificate_erased', 410, 'The learner of this certificate was erased');
+    perform private.fail('certificate_erased', 409, 'The learner of this certificate was erased');
   elsif c.revoked_at is not null then
     perform private.fail('certificate_revoked', 409,
       'This certificate is revoked', p_hint => 'Reinstate it first');
@@ -175,7 +175,7 @@ begin
       'This certificate was replaced by another one',
       jsonb_build_object('superseded_by', c.superseded_by)::text);
   elsif c.user_id is null then
-    perform private.fail('certificate_erased', 410, 'The learner of this certificate was erased');
+    perform private.fail('certificate_erased', 409, 'The learner of this certificate was erased');
   end if;
   v_queued := private.enqueue('certificate.render', jsonb_build_object('certificate_id', c.id),
     'certificate.render:' || c.id, 10::smallint) is not null;

@@ -137,9 +137,10 @@ revoke execute on function private.get_certificate_pdf from public;
 
 revoke execute on function public.verify_certificate from public, anon, authenticated, service_role;
 grant execute on function public.verify_certificate, private.verify_certificate
-  to anon, authenticated;
+  to anon, authenticated, service_role;
 revoke execute on function public.get_status_list from public, anon, authenticated, service_role;
-grant execute on function public.get_status_list, private.get_status_list to anon, authenticated;
+grant execute on function public.get_status_list, private.get_status_list
+  to anon, authenticated, service_role;
 revoke execute on function public.get_certificate_pdf from public, anon, authenticated, service_role;
 grant execute on function public.get_certificate_pdf, private.get_certificate_pdf to authenticated;
 

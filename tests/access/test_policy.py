@@ -71,6 +71,10 @@ ROWS: dict[str, dict[str, str]] = {
         f"the {person}'s": f"attempt_id = {{attempt of {person}}}"
         for person in ("learner", "other")
     },
+    "public.notifications": {
+        f"the {person}'s": f"user_id = {{{person}}} and kind = 'attempt_graded'"
+        for person in ("learner", "other")
+    },
     "public.certificates": {
         f"the {person}'s": f"id = {{certificate of {person}}}" for person in ("learner", "other")
     },
@@ -157,6 +161,9 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         }
         for person in ("learner", "other")
     },
+    "public.notifications": {
+        "the learner's": {"user_id": "{learner}", "kind": "'attempt_graded'", "dedupe_key": "'new'"}
+    },
     "public.certificates": {
         "the learner's": {
             "user_id": "{learner}",
@@ -191,8 +198,14 @@ ARGUMENTS = {
     "p_grades": """'[{{"question_id": "essay", "points": 1}}]'::jsonb""",
     "p_user_id": "{learner}",
     "p_percent": "80",
+    "p_job_id": "0",
+    "p_lease": "gen_random_uuid()",
+    "p_error": "'no luck'",
+    "p_token": "gen_random_uuid()",
     "p_certificate_id": "{certificate of learner}",
     "p_reason": "'Because'",
+    "p_code": "'nothing'",
+    "p_list": "0",
     "p_kind": "'deny'",
     "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
@@ -215,7 +228,11 @@ INSTEAD = {
     "public.grade_attempt": {"p_attempt_id": "{attempt of learner}"},
 }
 # Parameters with a default that are given all the same.
-GIVEN = {"public.recalculate": ["p_enrollment_id"], "public.delete_course": ["p_force"]}
+GIVEN = {
+    "public.recalculate": ["p_enrollment_id"],
+    "public.delete_course": ["p_force"],
+    "public.drop_jobs": ["p_kind"],
+}
 
 
 def literals(world: World) -> dict[str, str]:

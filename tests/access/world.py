@@ -237,6 +237,10 @@ def build(connection: Connection) -> World:
         world.courses["main"],
     )
     for person in ("learner", "other"):
+        connection.execute(
+            "select private.notify(%s, 'attempt_graded', 'world', %s, '{}')",
+            [world.users[person], world.courses["main"]],
+        )
         for kind in ("enrollment", "certificate"):
             world.ids[f"{kind} of {person}"] = _one(
                 connection,

@@ -137,6 +137,7 @@ def test_the_column_of_a_policy_leads_an_index(catalog: Catalog) -> None:
         "daily_activity",
         "progress_events",
         "user_assessment_attempts",
+        "notifications",
         "certificates",
     ],
 )

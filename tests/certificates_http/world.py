@@ -100,6 +100,14 @@ class Certificates:
         """Leave the stub that stays of an erased learner's."""
         self.set(certificate, user_id=None, learner_name=None, enrollment_id=None, pdf_path=None)
 
+    def adopt(self, certificate: str) -> None:
+        """Remove this one too in the end."""
+        self._made.append(certificate)
+
+    def adopt_learner(self, learner: Learner) -> None:
+        """Remove this learner too in the end."""
+        self._learners.append(learner.id)
+
     def place(self, certificate: Certificate) -> int:
         """Its place over all status lists."""
         row = self.connection.execute(

@@ -194,14 +194,14 @@ def test_addresses_of_all_countries(address: str, written_as: str) -> None:
 def test_what_is_no_address_is_told_so_for_good(address: str) -> None:
     with pytest.raises(Failure) as caught:
         compose({**FACTS, "email": address}, SERVER, BASE)
-    assert caught.value.permanent
+    assert caught.value.tries == 1
     assert address == "" or address not in str(caught.value)
 
 
 def test_a_kind_that_is_not_known_fails_for_good() -> None:
     with pytest.raises(Failure) as caught:
         compose({**FACTS, "kind": "../mail"}, SERVER, BASE)
-    assert caught.value.permanent
+    assert caught.value.tries == 1
 
 
 # A server that answers as it is told to
@@ -285,7 +285,7 @@ def port(keeper: Keeper) -> Iterator[int]:
 
 def send(port: int, *facts: dict[str, Any], server: Mail = SERVER) -> list[Any]:
     """Send a batch; answers and failures in order."""
-    config = Worker(BASE, Mail(server.host, port, server.sender, None, None, None), "s" * 32)
+    config = Worker(BASE, None, Mail(server.host, port, server.sender, None, None, None), "s" * 32)
 
     async def batch() -> list[Any]:
         mails, answers = Mails(config, None), []  # type: ignore[arg-type]
@@ -321,8 +321,8 @@ def test_a_reader_who_is_refused_holds_up_nobody(keeper: Keeper, port: int) -> N
     keeper.rcpt = answers.get
     no, full, ok = send(port, to("no@example.org"), to("full@example.org"), to("ok@example.org"))
     assert ok == {"sent": True}
-    assert (no.permanent, str(no)) == (True, "550 5.1.1 <…> is not here")
-    assert (full.permanent, str(full)) == (False, "452 4.2.2 Mailbox full")
+    assert (no.tries, str(no)) == (1, "550 5.1.1 <…> is not here")
+    assert (full.tries, str(full)) == (None, "452 4.2.2 Mailbox full")
     assert [readers for readers, _ in keeper.mails] == [["ok@example.org"]]
 
 
@@ -332,14 +332,14 @@ def test_a_mail_that_is_refused_for_what_it_says_is_dead_and_a_busy_server_is_no
     script = ["554 5.7.1 Looks like spam", "451 4.3.0 Try later", None]
     keeper.data = lambda: script.pop(0)
     spam, later, ok = send(port, *[to("a@example.org")] * 3)
-    assert (spam.permanent, later.permanent, ok) == (True, False, {"sent": True})
+    assert (spam.tries, later.tries, ok) == (1, None, {"sent": True})
 
 
 def test_a_connection_that_breaks_is_made_anew(keeper: Keeper, port: int) -> None:
     script = ["die", None]
     keeper.data = lambda: script.pop(0)
     broken, ok = send(port, *[to("a@example.org")] * 2)
-    assert not broken.permanent
+    assert broken.tries is None
     assert "broke" in str(broken)
     assert ok == {"sent": True}
 
@@ -353,14 +353,14 @@ def test_a_server_that_is_away_is_asked_once_per_batch(monkeypatch: pytest.Monke
         monkeypatch.setattr(module, "_connect", lambda mail: asked.append(mail) or real(mail))
         answers = send(number, *[to("a@example.org")] * 3)
     assert len(asked) == 1
-    assert [answer.permanent for answer in answers] == [False] * 3
+    assert [answer.tries for answer in answers] == [None] * 3
     assert all("cannot be reached" in str(answer) for answer in answers)
 
 
 def test_letters_that_the_server_does_not_take_are_told_for_good(keeper: Keeper) -> None:
     with serving(keeper, enable_SMTPUTF8=False) as number:
         [failure] = send(number, to("dörte@example.org"))
-    assert failure.permanent
+    assert failure.tries == 1
     assert "SMTPUTF8" in str(failure)
 
 
@@ -380,5 +380,5 @@ def test_a_password_never_travels_in_the_clear(keeper: Keeper, port: int) -> Non
 
 
 def test_without_a_mail_server_mails_are_dropped() -> None:
-    mails = Mails(Worker(BASE, None, "s" * 32), None)  # type: ignore[arg-type]
+    mails = Mails(Worker(BASE, None, None, "s" * 32), None)  # type: ignore[arg-type]
     assert asyncio.run(mails.do(FACTS)) == {"sent": False}
