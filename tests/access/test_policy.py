@@ -157,7 +157,7 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         f"the {person}'s": {
             "attempt_id": f"{{open attempt of {person}}}",
             "lesson_id": "{lesson quiz}",
-            "results": "'[]'",
+            "points": "'{{}}'",
         }
         for person in ("learner", "other")
     },
