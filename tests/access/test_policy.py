@@ -209,6 +209,7 @@ ARGUMENTS = {
     "p_kind": "'deny'",
     "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
+    "p_source": "'x'",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
