@@ -208,7 +208,7 @@ ARGUMENTS = {
     "p_list": "0",
     "p_kind": "'deny'",
     "p_digest": "repeat('0', 64)",
-    "p_name": "'by-policy'",
+    "p_name": "'policy'",
     "p_source": "'x'",
 }
 # What one function is called with instead.
