@@ -237,8 +237,9 @@ ARGUMENTS = {
     "p_code": "'nothing'",
     "p_list": "0",
     "p_kind": "'deny'",
-    "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
+    "p_name": "'policy'",
+    "p_source": "'x'",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
@@ -246,6 +247,7 @@ INSTEAD = {
     **dict.fromkeys(
         (
             "public.set_quiz",
+            "public.get_quiz",
             "public.start_attempt",
             "public.submit_quiz",
             "public.get_attempts",

@@ -119,9 +119,7 @@ def deleting(scene: Scene, ann: Actor, course: Course, last: uuid.UUID) -> None:
 
 def moving(scene: Scene, ann: Actor, course: Course, last: uuid.UUID) -> None:
     other = scene.course()
-    scene.operator.call(
-        "move_lesson", p_lesson_id=last, p_module_id=other.modules[0], p_position=9
-    )
+    scene.operator.call("move_lesson", p_lesson_id=last, p_module_id=other.modules[0], p_position=9)
 
 
 def making_optional(scene: Scene, ann: Actor, course: Course, last: uuid.UUID) -> None:
@@ -244,7 +242,8 @@ def test_an_edit_that_finishes_many_issues_to_all_in_one_go(scene: Scene) -> Non
     )
     scene.operator.run("update public.lessons set archived_at = now() where id = %s", last)
     counts = scene.operator.run(
-        "select count(*) as all, count(distinct c.user_id) as users, count(distinct c.code) as codes,"
+        "select count(*) as all, count(distinct c.user_id) as users,"
+        " count(distinct c.code) as codes,"
         " count(j.id) as jobs, max(j.priority) as priority, count(n.id) as messages"
         " from public.certificates c"
         " left join private.jobs j on j.dedupe_key = 'certificate.render:' || c.id"
@@ -341,7 +340,7 @@ def test_no_read_issues_anything(scene: Scene) -> None:
 
 
 def test_who_finished_before_certificates_gets_none_by_itself(scene: Scene) -> None:
-    """Neither learners who go on nor edits of the course set off a wave of certificates and mails."""
+    """Neither learners who go on nor edits of the course set off a wave of mails."""
     course = scene.course([{}, {}, {"is_required": False}], certificate_enabled=False)
     ann = scene.learner(course)
     first, last, more = course.all
