@@ -15,14 +15,14 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from bench import coldstart, cost, heartbeats, load, machine, quiz, seed, target
+from bench import coldstart, cost, heartbeats, load, machine, quiz, rendering, seed, target
 from bench.learners import Population
 from bench.report import Report
 from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "quiz", "cold", "heartbeats")
+PARTS = ("load", "cost", "quiz", "cold", "heartbeats", "rendering")
 COURSE_LESSONS = 50
 
 
@@ -88,6 +88,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
     )
     cost_plan = cost.Plan()
     beats_plan = heartbeats.Plan(rounds=options.rounds, seconds=options.seconds)
+    rendering_plan = rendering.Plan()
     if options.quick:
         load_plan = replace(
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
@@ -104,10 +105,14 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             seconds=0.2,
         )
         cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5), detour_learners=1)
+        rendering_plan = rendering.Plan(certificates=3, rounds=1, starts=1)
     try:
         if "cold" in parts:
             target.say("cold start")
             report.cold = coldstart.measure(stack, 1 if options.quick else 5)
+        if "rendering" in parts:
+            target.say("rendering certificates")
+            report.rendering = rendering.measure(rendering_plan)
         if "cost" in parts:
             report.costs = cost.measure(stack["DB_URL"], tag, cost_plan)
         if "quiz" in parts:

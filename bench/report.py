@@ -10,6 +10,7 @@ from bench.cost import POSITIONS, Cost, Costs
 from bench.heartbeats import Heartbeats
 from bench.load import Load
 from bench.quiz import LIMIT, QUESTIONS, Figures
+from bench.rendering import Rendering
 
 OPERATIONS = ("complete", "course", "next", "recalculate")
 
@@ -24,11 +25,14 @@ class Report:
     quiz: Figures | None = None
     cold: tuple[float, float] | None = None
     heartbeats: Heartbeats | None = None
+    rendering: Rendering | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
-        measured = (self.load, self.costs, self.quiz, self.cold, self.heartbeats)
+        measured = (
+            self.load, self.costs, self.quiz, self.cold, self.heartbeats, self.rendering,
+        )  # fmt: skip
         if any(part is not None for part in measured):
             parts.append(self._summary())
         if self.load is not None:
@@ -41,6 +45,8 @@ class Report:
             parts.append(self._quiz(self.quiz))
         if self.heartbeats is not None:
             parts.append(self._heartbeats(self.heartbeats))
+        if self.rendering is not None:
+            parts.append(self._certificates(self.rendering))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -117,6 +123,14 @@ class Report:
                     "at least 0.5",
                 ],
             ]
+        if self.rendering is not None:
+            rows.append(
+                [
+                    "certificates in Latin a second, on one core",
+                    number(1 / self.rendering.scripts["Latin"].cpu, 0),
+                    "at least 30",
+                ]
+            )
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
 
     def _closed(self, load: Load) -> str:
@@ -313,6 +327,36 @@ class Report:
         return (
             f"## Starting, grading and submitting {QUESTIONS} questions, in the database\n\n"
             + table(head, rows)
+        )
+
+    def _certificates(self, rendering: Rendering) -> str:
+        base = rendering.scripts["Latin"].cpu
+        rows = [
+            [
+                name,
+                number(1 / script.cpu, 0),
+                number(script.cpu * 1000, 1),
+                number(script.cpu / base, 2),
+                number(script.clock * 1000, 1),
+                f"{script.size:,}",
+            ]
+            for name, script in rendering.scripts.items()
+        ]
+        head = ["names and titles", "a second on one core", "ms of CPU", "to Latin"]
+        cpu, clock = rendering.cold
+        fonts, cjk = rendering.fonts
+        memory = [[what, number(size / 1e6, 0)] for what, size in rendering.memory.items()]
+        return (
+            "## Certificates\n\n"
+            "One after the other through one press, each with a name, a code and an address of its "
+            "own. CPU is that of the press and of its caller.\n\n"
+            + table([*head, "ms by the clock", "bytes"], rows)
+            + f"\n\nA process that has made nothing yet has its first certificate after "
+            f"{number(cpu, 2)} s of CPU ({number(clock, 2)} s by the clock), the press's start "
+            "included.\n\n"
+            + table(["memory of the press after", "MB"], memory)
+            + f"\n\nFonts: {number(fonts / 1e6, 1)} MB of files, {number(cjk / 1e6, 1)} MB of them "
+            "read only for Chinese, Japanese and Korean."
         )
 
 

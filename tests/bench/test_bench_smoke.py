@@ -94,8 +94,14 @@ def test_cost_of_a_quiz_is_measured(report: dict[str, list[list[str]]]) -> None:
     assert all(_is_positive(row[column]) for row in rows for column in (2, 3, 4, 5))
 
 
+def test_certificates_are_measured_in_every_script(report: dict[str, list[list[str]]]) -> None:
+    rows = [row for row in report["Certificates"] if len(row) == 6][1:]
+    assert {"Latin", "Arabic", "Devanagari", "Thai", "Chinese"} <= {row[0] for row in rows}
+    assert all(_is_positive(cell) for row in rows for cell in row[1:])
+
+
 def test_targets_are_printed_with_the_machine(report: dict[str, list[list[str]]]) -> None:
-    assert len(report["Targets"]) == 1 + 8
+    assert len(report["Targets"]) == 1 + 9
     assert {"cores", "memory", "PostgreSQL", "PostgREST", "Python"} <= {
         row[0] for row in report["Benchmark"]
     }
