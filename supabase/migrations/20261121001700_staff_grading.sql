@@ -265,7 +265,7 @@ declare
   v private.lesson_access;
   r private.attempt_results;
   g private.grading;
-  v_before jsonb;
+  v_after public.user_assessment_attempts;
   v_passed boolean;
   v_ids uuid[];
   v_checked integer;
@@ -315,11 +315,12 @@ begin
     v_now_failed := v_now_failed + (a.passed and not v_passed)::integer;
     continue when p_dry_run;
     v := private.open_for_staff(a.user_id, a.lesson_id);
-    v_before := jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed);
-    a := private.regrade_attempt(a, g, r.manual, null, v_now);
-    perform private.settle_attempt(v, a, v_now, false);
+    v_after := private.regrade_attempt(a, g, r.manual, null, v_now);
+    perform private.settle_attempt(v, v_after, v_now, false);
     perform private.audit('attempt.regrade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
-      v_before, jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed));
+      jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed),
+      jsonb_build_object('score', v_after.score, 'percent', v_after.percent,
+        'passed', v_after.passed));
   end loop;
   return jsonb_build_object('checked', v_checked, 'changed', v_changed,
     'newly_passed', v_newly_passed, 'kept_passed', v_kept, 'now_failed', v_now_failed,
