@@ -62,15 +62,21 @@ def measure(db_url: str, tag: str, learners: int = LEARNERS) -> Figures:
         seed.enrol(db, course, users)
         db.execute("analyze")
         clock = CpuClock(db.info.backend_pid)
+
+        def call(cost: Cost, statement: str, *values: Any) -> None:
+            # Without the commit: both have one, and it would stand for work on either side.
+            with db.transaction():
+                explain(db, clock, cost, statement, *values)
+
         for turn, user in enumerate(users):
             become(db, user)
             into = figures if turn >= WARM_UPS else Figures()
-            explain(db, clock, into.nothing, "select 1")
+            call(into.nothing, "select 1")
             for lesson in plain:
-                explain(db, clock, into.completion, "select public.complete_lesson(%s)", lesson)
+                call(into.completion, "select public.complete_lesson(%s)", lesson)
             for name, (quiz, answers) in quizzes.items():
-                call = "select public.submit_quiz(%s, %s, 'key')"
-                explain(db, clock, into.submits[name], call, quiz, answers)
+                submit = "select public.submit_quiz(%s, %s, 'key')"
+                call(into.submits[name], submit, quiz, answers)
         db.execute("reset role")
         passed = _one(
             db,

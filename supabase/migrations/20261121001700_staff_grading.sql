@@ -270,7 +270,7 @@ declare
   v private.lesson_access;
   r private.attempt_results;
   g private.grading;
-  v_before public.user_assessment_attempts;
+  v_after public.user_assessment_attempts;
   v_passed boolean;
   v_ids uuid[];
   v_checked integer;
@@ -320,14 +320,13 @@ begin
     v_now_failed := v_now_failed + (a.passed and not v_passed)::integer;
     continue when p_dry_run;
     v := private.open_for_staff(a.user_id, a.lesson_id);
-    v_before := a;
-    a := private.regrade_attempt(a, g, r.manual, null, v_now);
-    perform private.settle_attempt(v, a, v_now, false);
-    perform private.tell_graded(v_before, false);
+    v_after := private.regrade_attempt(a, g, r.manual, null, v_now);
+    perform private.settle_attempt(v, v_after, v_now, false);
+    perform private.tell_graded(a, false);
     perform private.audit('attempt.regrade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
-      jsonb_build_object('score', v_before.score, 'percent', v_before.percent,
-        'passed', v_before.passed),
-      jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed));
+      jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed),
+      jsonb_build_object('score', v_after.score, 'percent', v_after.percent,
+        'passed', v_after.passed));
   end loop;
   return jsonb_build_object('checked', v_checked, 'changed', v_changed,
     'newly_passed', v_newly_passed, 'kept_passed', v_kept, 'now_failed', v_now_failed,

@@ -173,7 +173,7 @@ begin
     returning c.id
   loop
     perform private.enqueue('certificate.render', jsonb_build_object('certificate_id', v_id),
-      'certificate.render.named:' || v_id, 10::smallint);
+      'certificate.render.named:' || v_id, 10);
   end loop;
   return null;
 end

@@ -389,6 +389,26 @@ def test_pools_are_drawn_once_and_options_shuffled_once(world: World) -> None:
     assert len(orders) > 3
 
 
+@pytest.mark.parametrize("closing", [{}, {"max_attempts": 99}], ids=["open", "closed"])
+def test_an_attempt_asks_what_is_stored_shuffled_only_on_demand(
+    world: World, closing: dict[str, Any]
+) -> None:
+    asked = [choice(f"{n}?", *(str(o) for o in range(8))) for n in range(3)]
+    plain, mixed = world.quiz(asked, **closing), world.quiz(asked, shuffle_options=True, **closing)
+    orders = set()
+    for _ in range(4):
+        learner = world.learner()
+        bodies = "select jsonb_agg(body order by position) from private.questions"
+        first = start(learner, plain)["questions"]
+        assert first == world.one(f"{bodies} where lesson_id = %s", plain)
+        shuffled = start(learner, mixed)["questions"]
+        assert [one["id"] for one in shuffled] == [one["id"] for one in first]
+        for one, other in zip(shuffled, first, strict=True):
+            orders.add(tuple(option["id"] for option in one["options"]))
+            assert sorted(one["options"], key=str) == sorted(other["options"], key=str)
+    assert len(orders) > 6
+
+
 @pytest.mark.parametrize(
     "closing",
     [{"time_limit_seconds": 60}, {"max_attempts": 1}, {"quiz_available_until": NOW},
