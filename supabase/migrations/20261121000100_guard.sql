@@ -111,7 +111,7 @@ begin
             'tell_certificate', 'tell_graded', 'tg_catalog__edit', 'tg_catalog__lock',
             'tg_enrollments__counts', 'tg_enrollments__crossing', 'tg_enrollments__event',
             'tg_jobs__wake', 'tg_lessons__module', 'tg_lessons__quiz_data', 'tg_lessons__settle',
-            'tg_modules__settle', 'tg_profiles__certificates', 'tg_profiles__timezone',
+            'tg_modules__settle', 'tg_enrollments__certificate', 'tg_profiles__certificates', 'tg_profiles__timezone',
             'tg_touch_updated_at', 'tg_users__certificates', 'tg_users__lock', 'tg_users__profile',
             'tick', 'tidy_time', 'told_fraction', 'too_many', 'uid', 'uncomplete_lesson', 'unspent',
             'unsubscribe_mail', 'verify_certificate', 'view_fraction', 'view_lesson', 'view_report',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -420,6 +421,32 @@ def test_the_first_name_completes_the_snapshot_and_stays(scene: Scene) -> None:
     scene.name(ann.user, "Somebody Else")
     assert scene.certificate(ann)["learner_name"] == "Ann Example"
     assert scene.certificate(ann)["code"] == issued["code"]
+
+
+@pytest.mark.parametrize("first", ["name", "certificate"])
+def test_a_name_given_while_the_course_is_finished_is_on_it(scene: Scene, first: str) -> None:
+    """Whichever of the two comes first, the other waits and sees it."""
+    course = scene.course(1)
+    ann = scene.learner(course, name=None)
+    writes: dict[str, tuple[Actor, Callable[[], Any]]] = {
+        "name": (scene.operator, lambda: scene.name(ann.user, "Ann Example")),
+        "certificate": (ann, lambda: scene.complete(ann, *course.all)),
+    }
+    actor, write = writes.pop(first)
+    ((_, second),) = writes.values()
+    actor.run("begin")
+    write()
+    later = threading.Thread(target=second)
+    later.start()
+    watcher = scene.actors()
+    while not watcher.one(
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock'"
+        " and datname = current_database())"
+    ):
+        assert later.is_alive()
+    actor.run("commit")
+    later.join()
+    assert scene.certificate(ann)["learner_name"] == "Ann Example"
 
 
 def test_renaming_and_deleting_leave_the_snapshot_alone(scene: Scene) -> None:
