@@ -273,15 +273,54 @@ comment on function private.first_begun(uuid, bigint) is
 
 -- Writing -------------------------------------------------------------------------------------------
 
+-- A day is counted in the zone that the learner lived in at that instant: the first of the past zones that
+-- was left after it, else today's. Most learners have no past zone, and skip the search.
 create function private.local_day(p_user_id uuid, p_at timestamptz) returns date
 language plpgsql stable security invoker set search_path = ''
 as $$
+declare
+  v_timezone text;
+  v_past jsonb;
 begin
-  return (p_at at time zone coalesce(
-    (select pr.timezone from public.profiles pr where pr.id = p_user_id), 'UTC'))::date;
+  select pr.timezone, pr.past_timezones into v_timezone, v_past
+    from public.profiles pr
+   where pr.id = p_user_id;
+  if v_past <> '[]' then
+    select past.zone ->> 'timezone' into v_timezone
+      from jsonb_array_elements(
+        v_past || jsonb_build_object('until', 'infinity', 'timezone', v_timezone))
+        with ordinality as past (zone, n)
+     where (past.zone ->> 'until')::timestamptz > p_at
+     order by past.n
+     limit 1;
+  end if;
+  return (p_at at time zone coalesce(v_timezone, 'UTC'))::date;
 end
 $$;
-comment on function private.local_day(uuid, timestamptz) is 'The day it is for the learner at that instant.';
+comment on function private.local_day(uuid, timestamptz) is
+  'The day it was for the learner at that instant, in the zone of the time.';
+
+-- What is reported late stretches the day it belongs to. A day whose activity was taken back stays, with
+-- zeros, and is no streak day.
+create function private.touch_day(
+  p_user_id uuid, p_day date, p_at timestamptz,
+  p_lessons integer default 0, p_attempts integer default 0
+) returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  insert into public.daily_activity as d
+    (user_id, day, lessons_completed, attempts, first_at, last_at)
+  values (p_user_id, p_day, p_lessons, p_attempts, p_at, p_at)
+      on conflict (user_id, day) do update
+     set lessons_completed = d.lessons_completed + excluded.lessons_completed,
+         attempts = d.attempts + excluded.attempts,
+         first_at = least(d.first_at, excluded.first_at),
+         last_at = greatest(d.last_at, excluded.last_at);
+end
+$$;
+comment on function private.touch_day(uuid, date, timestamptz, integer, integer) is
+  'Adds activity of that instant to a learner''s day.';
 
 create function private.begin_module(p_user_id uuid, l public.lessons, p_at timestamptz) returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -449,12 +488,7 @@ begin
      and e.course_id = (v.enrollment).course_id
   returning e into v.enrollment;
 
-  insert into public.daily_activity as d (user_id, day, lessons_completed, first_at, last_at)
-  values (v_user_id, v_day, 1, p_at, p_at)
-      on conflict (user_id, day) do update
-     set lessons_completed = d.lessons_completed + 1,
-         first_at = least(d.first_at, excluded.first_at),
-         last_at = greatest(d.last_at, excluded.last_at);
+  perform private.touch_day(v_user_id, v_day, p_at, p_lessons => 1);
 
   perform private.record_event('lesson_completed', v, p_at);
   if v_module_finished then
@@ -928,6 +962,7 @@ revoke execute on function private.first_incomplete_in from public;
 revoke execute on function private.first_begun from public;
 revoke execute on function private.offered from public;
 revoke execute on function private.local_day from public;
+revoke execute on function private.touch_day from public;
 revoke execute on function private.begin_module from public;
 revoke execute on function private.record_start from public;
 revoke execute on function private.record_event from public;
@@ -971,6 +1006,7 @@ alter function private.first_incomplete_in owner to waymark_writer;
 alter function private.first_begun owner to waymark_writer;
 alter function private.offered owner to waymark_writer;
 alter function private.local_day owner to waymark_writer;
+alter function private.touch_day owner to waymark_writer;
 alter function private.begin_module owner to waymark_writer;
 alter function private.record_start owner to waymark_writer;
 alter function private.record_event owner to waymark_writer;
