@@ -12,12 +12,14 @@ import sys
 # What imports make stays for good: looking through it for garbage is a seventh of a cold start.
 gc.disable()
 
+import functions.analytics  # noqa: E402
 import functions.assessments  # noqa: E402
 import functions.progress  # noqa: E402
 import functions.recalculate  # noqa: E402
 from shared import http  # noqa: E402
 from shared.settings import SettingsError  # noqa: E402
 
+analytics = functions.analytics.analytics
 assessments = functions.assessments.assessments
 progress = functions.progress.progress
 recalculate = functions.recalculate.recalculate

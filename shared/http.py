@@ -24,7 +24,7 @@ from shared.auth import Caller, Door
 from shared.database import Database
 from shared.errors import Problem
 from shared.jwks import KeySet
-from shared.models import Body, parse_body
+from shared.models import Body, parse_body, parse_query
 from shared.routing import Event, Function, Route, locate
 from shared.settings import Settings, settings
 
@@ -130,9 +130,12 @@ class _Call:
         finally:
             self.timings["auth"] = perf_counter() - started
         if self.caller is None:
-            raise Problem("not_authenticated")
+            raise Problem("not_authenticated", self.route.sign_in)
 
         self.ids = self.route.arguments(raw_ids)
+        query = Body()
+        if self.route.query is not None:
+            query = parse_query(self.route.query, request.query_params.multi_items())
         body = Body()
         if request.method not in ("GET", "HEAD"):
             body = parse_body(self.route.body, await self._read())
@@ -141,7 +144,7 @@ class _Call:
         try:
             answer = await shared.database.call(
                 self.route.rpc,
-                {**self.ids, **body.arguments()},
+                {**self.ids, **query.arguments(), **body.arguments()},
                 token=self.caller.token,
                 request_id=self.id,
             )

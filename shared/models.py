@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -85,6 +85,13 @@ class Body(BaseModel):
 
 class Empty(Body):
     """No body, or `{}`."""
+
+
+class Page(Body):
+    """Which part of a list: after a cursor that the list gave, and how many."""
+
+    cursor: Annotated[Text, Field(max_length=64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
 class Uncomplete(Body):
@@ -207,7 +214,18 @@ class Recalculation(Body):
 B = TypeVar("B", bound=Body)
 
 # pydantic's kinds of error that are about form rather than worth; all else is invalid_value.
-_TYPE_ERRORS = ("_type", "int_from_float")
+_TYPE_ERRORS = ("_type", "_parsing", "int_from_float")
+
+
+def parse_query(model: type[B], pairs: Sequence[tuple[str, str]]) -> B:
+    """A query string's names and values as `model`. Raises Problem as `parse_body` does."""
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise Problem("invalid_value", details=[{"field": None, "problem": "a name stands twice"}])
+    try:
+        return model.model_validate_strings(given)
+    except ValidationError as error:
+        raise _problem(error) from None
 
 
 def parse_body(model: type[B], raw: bytes) -> B:

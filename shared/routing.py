@@ -43,13 +43,19 @@ Report = Callable[[str | None, Body, Mapping[str, Any]], Iterator[Event]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of a function's table. `path` has no leading slash; "" is the function's own path."""
+    """One row of a function's table. `path` has no leading slash; "" is the function's own path.
+
+    A query string is read where there is a model for it, and ignored elsewhere. `sign_in` is what a
+    visitor is told, where an interface is to show it.
+    """
 
     method: str
     path: str
     rpc: str
     summary: str
     body: type[Body] = Empty
+    query: type[Body] | None = None
+    sign_in: str | None = None
     status: int = 200
     report: Report | None = None
 

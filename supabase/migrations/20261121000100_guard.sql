@@ -39,7 +39,8 @@ begin
            'create_lesson', 'move_lesson', 'archive_lesson', 'restore_lesson', 'delete_lesson',
            'move_module', 'delete_course', 'set_quiz', 'start_attempt', 'get_attempts',
            'save_answers', 'submit_attempt', 'submit_quiz', 'get_lesson_attempts', 'grade_attempt',
-           'regrade_lesson', 'import_attempt', 'expire_attempts', 'fold_statistics')
+           'regrade_lesson', 'import_attempt', 'expire_attempts', 'fold_statistics',
+           'get_my_dashboard')
       union all
       select 'table, type or function private.' || taken.name
         from (
@@ -85,7 +86,9 @@ begin
            'tg_enrollments__crossing', 'tg_enrollments__event', 'tg_lessons__module',
            'tg_lessons__quiz_data', 'tg_lessons__settle', 'tg_modules__settle',
            'tg_profiles__timezone', 'tg_touch_updated_at', 'tg_users__lock', 'tg_users__profile',
-           'total_points', 'uid', 'uncomplete_lesson', 'write_course')
+           'total_points', 'uid', 'uncomplete_lesson', 'write_course',
+           'dashboard_course', 'find_next', 'get_my_dashboard', 'my_pace', 'streak', 'touch_day',
+           'velocity')
            or taken.name like 'progress\_events\_%')
     ) as found;
 

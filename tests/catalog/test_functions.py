@@ -204,7 +204,13 @@ def test_anonymous_calls_what_is_meant_for_everyone(catalog: Catalog) -> None:
     def open_to_all() -> list[str]:
         return [f["signature"] for f in functions(catalog) if f["anon_may"]]
 
-    assert open_to_all() == ["private.get_course_outline(bigint)", "get_course_outline(bigint)"]
+    # The dashboard tells a visitor to sign in.
+    assert open_to_all() == [
+        "private.get_course_outline(bigint)",
+        "private.get_my_dashboard(text,integer)",
+        "get_course_outline(bigint)",
+        "get_my_dashboard(text,integer)",
+    ]
     with catalog.broken("create function public.forgotten() returns int return 1"):
         assert "forgotten()" in open_to_all()
 

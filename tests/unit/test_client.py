@@ -117,6 +117,13 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
         f"assessments/lessons/{LESSON}/regrade",
         {"dry_run": False, "allow_fail": False, "limit": 9},
     ),
+    (lambda c: c.dashboard(), "GET", "analytics/me", None),
+    (
+        lambda c: c.dashboard(cursor="1_2", limit=5),
+        "GET",
+        "analytics/me?cursor=1_2&limit=5",
+        None,
+    ),
     (
         lambda c: c.recalculate(LESSON),
         "POST",

@@ -33,6 +33,10 @@ SAMPLES = {
     "lesson": str(uuid.uuid4()),
     "module": str(uuid.uuid4()),
 }
+every_list = pytest.mark.parametrize(
+    ("function", "route"), [pair for pair in EVERY if pair[1].query is not None], ids=name
+)
+QUERIES = {"Page": {"cursor": "1_2", "limit": 5}}
 BODIES: dict[str, dict[str, object]] = {
     "Answers": {"answers": []},
     "Grades": {"grades": []},
@@ -56,6 +60,7 @@ def test_the_table_is_sound(function: Function, route: Route) -> None:
     assert route.summary
     assert issubclass(route.body, Body)
     assert route.method != "GET" or route.body is Empty
+    assert route.query is None or issubclass(route.query, Body)
     found, ids = function.find(route.method, route.path.format(**SAMPLES))
     assert found is route
     assert ids == {name: SAMPLES[name] for name in route.parameters}
@@ -97,7 +102,8 @@ def test_signed_out_is_not_authenticated(
         response = functions.request(
             route.method, path(function, route), headers=headers, json=body(route)
         )
-        assert_refusal(response, 401, "not_authenticated")
+        refusal = assert_refusal(response, 401, "not_authenticated")
+        assert refusal["message"] == (route.sign_in or "Not authenticated")
         assert response.headers["www-authenticate"] == "Bearer"
     assert database.seen == []
 
@@ -197,6 +203,37 @@ def test_a_bad_body_is_refused(
     form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
     response = functions.request(route.method, where, headers=form, content=b"a=b")
     assert_refusal(response, 415, "unsupported_media_type")
+    assert database.seen == []
+
+
+@every_list
+def test_a_query_string_is_read_by_its_model(
+    functions: httpx.Client,
+    database: Upstream,
+    signed_in: dict[str, str],
+    function: Function,
+    route: Route,
+) -> None:
+    assert route.query is not None
+    where, given = path(function, route), QUERIES[route.query.__name__]
+    database.script(Reply(200, {}))
+    assert functions.get(where, headers=signed_in, params=given).status_code == route.status
+    (seen,) = database.seen
+    sent = {f"p_{name}": value for name, value in given.items()}
+    assert sent.items() <= seen.json.items()
+    database.script()
+    cases = [
+        ({"user_id": SAMPLES["lesson"]}, 422, "unknown_field"),
+        ({"p_user_id": SAMPLES["lesson"]}, 422, "unknown_field"),
+        ({"limit": "all"}, 400, "invalid_type"),
+        ({"limit": ["1", "2"]}, 422, "invalid_value"),
+        ({"limit": ""}, 400, "invalid_type"),
+        ({"cursor": "\0"}, 422, "invalid_value"),
+        ({"cursor": "9" * 65}, 422, "invalid_value"),
+    ]
+    for query, status, code in cases:
+        response = functions.get(where, headers=signed_in, params=query)
+        assert_refusal(response, status, code)
     assert database.seen == []
 
 
