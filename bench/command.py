@@ -15,14 +15,14 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from bench import coldstart, cost, load, machine, seed, target
+from bench import coldstart, cost, dashboard, load, machine, seed, target
 from bench.learners import Population
 from bench.report import Report
 from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "cold")
+PARTS = ("load", "cost", "cold", "dashboard")
 COURSE_LESSONS = 50
 
 
@@ -85,12 +85,17 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
         with_gateway=options.gateway,
     )
     cost_plan = cost.Plan()
+    dashboard_plan = dashboard.Plan()
     if options.quick:
         load_plan = replace(
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
             open_learners=8, open_seconds=0.3,
         )  # fmt: skip
         cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5), detour_learners=1)
+        dashboard_plan = dashboard.Plan(
+            learners=10, courses=4, courses_each=2, lessons=10, days_each=20, many_courses=30,
+            many_days=60, measured=2,
+        )  # fmt: skip
     try:
         if "cold" in parts:
             target.say("cold start")
@@ -99,6 +104,8 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             report.costs = cost.measure(stack["DB_URL"], tag, cost_plan)
         if "load" in parts:
             report.load = _load(stack, tag, load_plan)
+        if "dashboard" in parts:
+            report.dashboards = dashboard.measure(stack["DB_URL"], tag, dashboard_plan)
     finally:
         if not stack.is_own:
             with psycopg.connect(stack["DB_URL"], autocommit=True) as db:

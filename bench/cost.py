@@ -150,7 +150,7 @@ def measure(db_url: str, tag: str, plan: Plan) -> Costs:
 
 
 def _run(db: Db, queues: Sequence[Sequence[_Unit]]) -> None:
-    clock = _CpuClock(db.info.backend_pid)
+    clock = CpuClock(db.info.backend_pid)
     shuffle = random.Random(2)
     for turn in range(max(map(len, queues))):
         for queue in shuffle.sample(list(queues), len(queues)):
@@ -158,8 +158,8 @@ def _run(db: Db, queues: Sequence[Sequence[_Unit]]) -> None:
                 _run_one(db, queue[turn], clock)
 
 
-def _run_one(db: Db, unit: _Unit, clock: _CpuClock) -> None:
-    _become(db, unit.user_id)
+def _run_one(db: Db, unit: _Unit, clock: CpuClock) -> None:
+    become(db, unit.user_id)
     for lesson in unit.before:
         db.execute("select public.complete_lesson(%s)", [lesson])
     for lesson in unit.measured:
@@ -179,7 +179,7 @@ def _run_one(db: Db, unit: _Unit, clock: _CpuClock) -> None:
         unit.cost.add(row[0][0], clock.read() - before)
 
 
-class _CpuClock:
+class CpuClock:
     """CPU milliseconds that a server process of this machine has burnt; NaN for any other."""
 
     def __init__(self, pid: int) -> None:
@@ -199,7 +199,7 @@ class _CpuClock:
         return int((self._folder / "schedstat").read_text().split()[0]) / 1e6
 
 
-def _become(db: Db, user_id: str) -> None:
+def become(db: Db, user_id: str) -> None:
     claims = json.dumps({"sub": user_id, "role": "authenticated"})
     db.execute("select set_config('request.jwt.claims', %s, false)", [claims])
     db.execute("set role authenticated")
@@ -210,7 +210,7 @@ def _warm_up(db: Db, tag: str, courses: Sequence[Course]) -> None:
     for course in courses:
         users = seed.make_learners(db, tag, 1)
         seed.enrol(db, course.id, users)
-        _become(db, users[0])
+        become(db, users[0])
         for lesson in course.lessons[:10]:
             db.execute("select public.complete_lesson(%s)", [lesson])
         db.execute("reset role")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.cost import POSITIONS, Cost, Costs
+from bench.dashboard import Dashboards
 from bench.load import Load
 
 OPERATIONS = ("complete", "course", "next", "recalculate")
@@ -20,11 +21,12 @@ class Report:
     load: Load | None = None
     costs: Costs | None = None
     cold: tuple[float, float] | None = None
+    dashboards: Dashboards | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
-        if self.load is not None or self.costs is not None or self.cold is not None:
+        if any((self.load, self.costs, self.cold, self.dashboards)):
             parts.append(self._summary())
         if self.load is not None:
             parts += [self._closed(self.load), self._open(self.load)]
@@ -32,6 +34,8 @@ class Report:
                 parts.append(self._cpu(self.load))
         if self.costs is not None:
             parts += [self._places(self.costs), self._rest(self.costs)]
+        if self.dashboards is not None:
+            parts.append(self._dashboards(self.dashboards))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -79,6 +83,14 @@ class Report:
                     "CPU of a function process until its first answer",
                     f"{number(self.cold[0], 2)} s ({number(self.cold[1], 2)} s by the clock)",
                     "below 0.6 s",
+                ]
+            )
+        if self.dashboards is not None:
+            rows.append(
+                [
+                    f"a learner's dashboard among {self.dashboards.rows:,} rows of progress",
+                    f"{number(self.dashboards.ordinary.time, 1)} ms",
+                    "below 10 ms",
                 ]
             )
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
@@ -216,6 +228,24 @@ class Report:
             + "\n\nThe least is one upsert, one counter and one event: no access rule, lock, "
             f"module, day or answer. A completion costs {number(by_cpu, 1)} times that by CPU with "
             f"the commit, {number(by_clock, 1)} times by the clock without it."
+        )
+
+    def _dashboards(self, found: Dashboards) -> str:
+        rows = [
+            [
+                kind,
+                number(cost.time, 2),
+                " to ".join(number(value, 2) for value in cost.spread),
+                number(cost.cpu, 2),
+                number(cost.page_count, 0),
+            ]
+            for kind, cost in found.by_kind.items()
+        ]
+        return (
+            "## A dashboard, in the database\n\n"
+            f"Among {found.rows:,} rows of progress; the first page of courses. CPU holds the "
+            "statement's own frame.\n\n"
+            + table(["learner", "ms by the clock", "quartiles", "ms of CPU", "pages"], rows)
         )
 
 
