@@ -99,10 +99,15 @@ class Costs:
         return cost.cpu - self.nothing.cpu
 
     def ratio(self, cost: Cost, base: Cost) -> float:
-        """What a call costs to another: by CPU where it is known, else by the clock."""
-        if math.isnan(self.cpu(cost)):
-            return cost.time / base.time
-        return self.cpu(cost) / self.cpu(base)
+        """What a call costs to another."""
+        return ratio(cost, base, self.nothing)
+
+
+def ratio(cost: Cost, base: Cost, nothing: Cost) -> float:
+    """What a call costs to another: by CPU without its frame where known, else by the clock."""
+    if math.isnan(cost.cpu):
+        return cost.time / base.time
+    return (cost.cpu - nothing.cpu) / (base.cpu - nothing.cpu)
 
 
 @dataclass(frozen=True)
@@ -171,12 +176,7 @@ def _run_one(db: Db, unit: _Unit, clock: CpuClock) -> None:
                 [unit.user_id],
             )
             db.execute("set role authenticated")
-        before = clock.read()
-        row = db.execute(
-            "explain (analyze, buffers, wal, timing off, format json) " + unit.call, [lesson]
-        ).fetchone()
-        assert row is not None
-        unit.cost.add(row[0][0], clock.read() - before)
+        explain(db, clock, unit.cost, unit.call, lesson)
 
 
 class CpuClock:
@@ -199,7 +199,18 @@ class CpuClock:
         return int((self._folder / "schedstat").read_text().split()[0]) / 1e6
 
 
+def explain(db: Db, clock: CpuClock, cost: Cost, call: str, *values: Any) -> None:
+    """Make a call under EXPLAIN ANALYZE, in a transaction of its own, and add what it cost."""
+    before = clock.read()
+    row = db.execute(
+        "explain (analyze, buffers, wal, timing off, format json) " + call, values
+    ).fetchone()
+    assert row is not None
+    cost.add(row[0][0], clock.read() - before)
+
+
 def become(db: Db, user_id: str) -> None:
+    """From here on the session is this learner's, as PostgREST would make it."""
     claims = json.dumps({"sub": user_id, "role": "authenticated"})
     db.execute("select set_config('request.jwt.claims', %s, false)", [claims])
     db.execute("set role authenticated")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psycopg
 
 from bench import seed
-from bench.cost import Cost, CpuClock, become
+from bench.cost import Cost, CpuClock, become, explain
 from bench.seed import Course, Db
 from bench.target import say
 
@@ -94,12 +94,7 @@ def _run(db: Db, kinds: dict[str, Sequence[str]], costs: dict[str, Cost]) -> Non
     for turn in range(max(map(len, kinds.values()))):
         for kind in shuffle.sample(list(kinds), len(kinds)):
             become(db, kinds[kind][turn])
-            before = clock.read()
-            row = db.execute(
-                "explain (analyze, buffers, wal, timing off, format json) " + CALL
-            ).fetchone()
-            assert row is not None
-            costs[kind].add(row[0][0], clock.read() - before)
+            explain(db, clock, costs[kind], CALL)
     db.execute("reset role")
     db.execute("select set_config('request.jwt.claims', '', false)")
 

@@ -363,6 +363,102 @@ class Recalculated(Slice):
     completed_at: str | None
 
 
+class Certificate(TypedDict):
+    """An issued certificate as its owner and admins see it; all but the status is a snapshot."""
+
+    id: str
+    course_id: int
+    cycle: int
+    code: str
+    status: Literal["valid", "revoked", "superseded", "expired"]
+    learner_name: str | None
+    course_title: str
+    author: str | None
+    hours: float | None
+    score: float | None
+    completed_at: str
+    completed_on: str
+    issued_at: str
+    issued_on: str
+    expires_at: str | None
+    revoked_at: str | None
+    revoked_reason: str | None
+    superseded_by: str | None
+    is_ready: bool
+
+
+class Certificates(TypedDict):
+    """Answer of `certificates`: a page of them, newest first."""
+
+    certificates: list[Certificate]
+    cursor: str | None
+
+
+class CertificateChanged(TypedDict):
+    """Answer of what admins do to a certificate."""
+
+    certificate: Certificate
+    changed: bool
+
+
+class CertificateFile(TypedDict):
+    """Answer of `certificate_pdf`: an address that needs no token, and until when."""
+
+    url: str
+    expires_at: str
+
+
+class Verified(TypedDict):
+    """Answer of `verify_certificate`; `superseded_by` is a code."""
+
+    code: str
+    status: Literal["valid", "revoked", "superseded", "expired"]
+    learner_name: str | None
+    is_erased: bool
+    course_id: int
+    course_title: str
+    author: str | None
+    hours: float | None
+    score: float | None
+    completed_at: str
+    completed_on: str
+    issued_at: str
+    issued_on: str
+    expires_at: str | None
+    revoked_at: str | None
+    revoked_reason: str | None
+    superseded_at: str | None
+    superseded_by: str | None
+    status_list: int
+    status_index: int
+
+
+class Notification(TypedDict):
+    """A message in the app; what `data` holds depends on the kind."""
+
+    id: str
+    kind: str
+    course_id: int | None
+    data: dict[str, Any]
+    occurred_at: str
+    read_at: str | None
+
+
+class Notifications(TypedDict):
+    """Answer of `notifications`: a page of them, latest first, and how many are unread at all."""
+
+    unread: int
+    items: list[Notification]
+
+
+class Marked(TypedDict):
+    """Answer of `mark_notifications_read`."""
+
+    marked: int
+    unread: int
+    changed: bool
+
+
 class Velocity(TypedDict):
     """Lessons a week, how much more than four weeks ago (None: too new), and when all is done."""
 
@@ -500,6 +596,8 @@ class Call(Generic[T]):
     path: str
     # In the query string, for GET.
     body: dict[str, Any] = field(default_factory=dict)
+    # The answer is a text as it stands, and no JSON.
+    is_text: bool = False
 
 
 class endpoint(Generic[P, T]):
@@ -751,6 +849,61 @@ class _Base(Generic[H]):
         )
 
     @endpoint
+    def certificates(
+        self, *, cursor: Id | None = None, limit: int | None = None
+    ) -> Call[Certificates]:
+        """The own certificates, newest first, by pages."""
+        return Call("GET", "certificates", {"cursor": cursor, "limit": limit})
+
+    @endpoint
+    def certificate_pdf(self, certificate: Id) -> Call[CertificateFile]:
+        """Where the own certificate's PDF can be fetched for the next minutes."""
+        return Call("GET", _path("certificates/{}/pdf", certificate))
+
+    @endpoint
+    def verify_certificate(self, code: str) -> Call[Verified]:
+        """What a certificate's code is worth; needs no token."""
+        return Call("GET", _path("certificates/verify/{}", code))
+
+    @endpoint
+    def credential(self, code: str) -> Call[str]:
+        """A certificate as a signed Open Badge, a compact JWS; needs no token."""
+        return Call("GET", _path("certificates/{}/credential", code), is_text=True)
+
+    @endpoint
+    def revoke_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Take a certificate back (admins)."""
+        return Call("POST", _path("certificates/{}/revoke", certificate), {"reason": reason})
+
+    @endpoint
+    def reinstate_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Make a revoked certificate valid again (admins)."""
+        return Call("POST", _path("certificates/{}/reinstate", certificate), {"reason": reason})
+
+    @endpoint
+    def reissue_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Replace a certificate by one with today's names; the answer is the new one (admins)."""
+        return Call("POST", _path("certificates/{}/reissue", certificate), {"reason": reason})
+
+    @endpoint
+    def retry_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Have a certificate's PDF made again (admins)."""
+        return Call("POST", _path("certificates/{}/retry", certificate), {"reason": reason})
+
+    @endpoint
+    def notifications(
+        self, *, after: Id | None = None, limit: int | None = None
+    ) -> Call[Notifications]:
+        """The latest messages; `after` is the last id of the page before."""
+        return Call("GET", "notifications", {"after": after, "limit": limit})
+
+    @endpoint
+    def mark_notifications_read(self, ids: Sequence[Id] | None = None) -> Call[Marked]:
+        """Mark these messages read, or all."""
+        chosen = None if ids is None else [str(id) for id in ids]
+        return Call("POST", "notifications/read", {"ids": chosen})
+
+    @endpoint
     def dashboard(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Dashboard]:
         """Everything for a learner's first page; courses by pages, the last visited first."""
         return Call("GET", "analytics/me", {"cursor": cursor, "limit": limit})
@@ -791,7 +944,7 @@ class WaymarkClient(_Base[httpx.Client]):
         attempt = 0
         while True:
             try:
-                answer: T = _decode(self._http.request(**self._request(call)))
+                answer: T = _decode(self._http.request(**self._request(call)), call.is_text)
                 return answer
             except httpx.HTTPError as error:
                 raise _unreachable(error) from error
@@ -824,7 +977,8 @@ class AsyncWaymarkClient(_Base[httpx.AsyncClient]):
         attempt = 0
         while True:
             try:
-                answer: T = _decode(await self._http.request(**self._request(call)))
+                response = await self._http.request(**self._request(call))
+                answer: T = _decode(response, call.is_text)
                 return answer
             except httpx.HTTPError as error:
                 raise _unreachable(error) from error
@@ -866,8 +1020,10 @@ def _unreachable(error: httpx.HTTPError) -> WaymarkError:
     return WaymarkError("unreachable", f"no answer: {type(error).__name__}", status=0)
 
 
-def _decode(response: httpx.Response) -> Any:
+def _decode(response: httpx.Response, is_text: bool = False) -> Any:
     """The answer's value. Raises WaymarkError for a refusal and for what is no answer of ours."""
+    if is_text and response.is_success:
+        return response.text
     try:
         body = response.json()
     except ValueError:

@@ -6,6 +6,7 @@ create table public.profiles (
   display_name text check (char_length(display_name) between 1 and 200),
   timezone text not null default 'UTC',
   past_timezones jsonb not null default '[]',
+  mail_opt_out boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -14,6 +15,7 @@ comment on column public.profiles.timezone is
   'IANA zone in which the learner''s days are counted; an unknown one becomes UTC.';
 comment on column public.profiles.past_timezones is
   'Zones left behind, oldest first, at most 50: [{until, timezone}]. What happened before counts there.';
+comment on column public.profiles.mail_opt_out is 'No mails to this learner; messages in the app go on.';
 
 alter table public.profiles enable row level security;
 
@@ -106,8 +108,8 @@ select id, private.display_name(raw_user_meta_data),
 
 revoke all on table public.profiles from anon, authenticated, service_role;
 grant select on table public.profiles to authenticated, service_role, waymark_writer;
-grant insert (id, display_name, timezone) on table public.profiles to authenticated, service_role;
-grant update (display_name, timezone) on table public.profiles to authenticated, service_role;
+grant insert (id, display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
+grant update (display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
 
 create policy "Users read their own profile" on public.profiles
   for select to authenticated, waymark_writer using ((select auth.uid()) = id);

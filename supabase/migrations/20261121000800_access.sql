@@ -25,11 +25,15 @@ grant execute on function private.my_course_ids() to authenticated;
 -- courses
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
 grant insert (slug, title, author, category, description, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access)
+  badges, collections, status, enrollment_mode, content_access, certificate_enabled,
+  certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
+  certificate_template)
   on table public.courses to service_role;
 grant delete on table public.courses to service_role;
 grant update (slug, title, author, category, description, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access)
+  badges, collections, status, enrollment_mode, content_access, certificate_enabled,
+  certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
+  certificate_template)
   on table public.courses to service_role;
 create policy "Anyone reads published courses" on public.courses
   for select to anon using (status = 'published');
@@ -69,12 +73,12 @@ create policy "The write path reads every module" on public.modules
 grant select on table public.lessons to anon, authenticated, service_role, waymark_writer;
 grant insert (id, module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
-  watch_percent, pass_percent, archived_at)
+  watch_percent, pass_percent, certificate_min_score, archived_at)
   on table public.lessons to service_role;
 grant delete on table public.lessons to service_role;
 grant update (module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
-  watch_percent, pass_percent, archived_at)
+  watch_percent, pass_percent, certificate_min_score, archived_at)
   on table public.lessons to service_role;
 create policy "Anyone reads public lessons and previews" on public.lessons
   for select to anon

@@ -118,6 +118,9 @@ create type private.lesson_access as (
   progress public.user_progress,
   course_status text,
   catalog_version bigint,
+  -- What earns the certificate: so many percent, a score too; null and false where none is issued.
+  certificate_percent numeric,
+  certificate_scored boolean,
   -- Set by what is written: did it change anything, and what comes next.
   changed boolean,
   next_lesson_id uuid
@@ -142,8 +145,12 @@ begin
    where e.user_id = p_user_id and e.course_id = v_course_id
      for no key update;
 
-  select l, c.status, c.catalog_version, p
-    into v.lesson, v.course_status, v.catalog_version, v.progress
+  select l, c.status, c.catalog_version, p,
+         case when c.certificate_enabled then c.certificate_min_percent end,
+         c.certificate_enabled
+           and coalesce(c.certificate_min_score, l.certificate_min_score) is not null
+    into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent,
+         v.certificate_scored
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
@@ -390,8 +397,7 @@ begin
     (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
   values (
     p_at, (v.enrollment).user_id, (v.lesson).course_id,
-    case when p_kind <> 'course_completed' then (v.lesson).module_id end,
-    case when p_kind not in ('module_completed', 'course_completed') then (v.lesson).id end,
+    (v.lesson).module_id, case when p_kind <> 'module_completed' then (v.lesson).id end,
     (v.enrollment).id, (v.enrollment).cycle, p_kind, p_data);
 end
 $$;
@@ -408,6 +414,7 @@ declare
   l public.lessons := v.lesson;
   v_user_id uuid := (v.enrollment).user_id;
   v_day date := private.local_day(v_user_id, p_at);
+  v_percent numeric := (v.enrollment).progress_percent;
   v_module_finished boolean := false;
   v_course_finished boolean;
 begin
@@ -495,8 +502,11 @@ begin
     perform private.record_event('module_completed', v, p_at);
   end if;
   if v_course_finished then
-    perform private.record_event('course_completed', v, p_at,
-      jsonb_build_object('snapshot', (v.enrollment).completion_snapshot));
+    perform private.finish_courses(array[(v.enrollment).id], p_at);
+  elsif v_percent < v.certificate_percent and (v.enrollment).completed_at is null
+    and (v.enrollment).progress_percent >= v.certificate_percent
+  then
+    perform private.certify(array[(v.enrollment).id]);
   end if;
   return v;
 end
@@ -618,8 +628,8 @@ begin
   perform private.refuse_unearned(v);
   v := private.record_completion(v, private.clock());
   return private.lesson_answer(v) || jsonb_build_object(
-    'next_lesson_id', private.offered(v, v.next_lesson_id), 'certificate', null,
-    'changed', v.changed);
+    'next_lesson_id', private.offered(v, v.next_lesson_id),
+    'certificate', private.held_certificate(v), 'changed', v.changed);
 end
 $$;
 comment on function private.complete_lesson(uuid) is
@@ -715,8 +725,8 @@ begin
     v_changed := v.changed;
   elsif p_status = 'not_started' and (v.progress).user_id is null then
     return private.lesson_answer(v) || jsonb_build_object(
-      'next_lesson_id', private.offered(v, private.next_lesson(v)), 'certificate', null,
-      'changed', false);
+      'next_lesson_id', private.offered(v, private.next_lesson(v)),
+      'certificate', private.held_certificate(v), 'changed', false);
   elsif (v.progress).user_id is null then
     v := private.record_start(v, v_now, v_at);
     v_changed := v.changed;
@@ -762,8 +772,8 @@ begin
     from public.enrollments e
    where e.user_id = v_user_id and e.course_id = (v.lesson).course_id;
   return private.lesson_answer(v) || jsonb_build_object(
-    'next_lesson_id', private.offered(v, private.next_lesson(v)), 'certificate', null,
-    'changed', v_changed);
+    'next_lesson_id', private.offered(v, private.next_lesson(v)),
+    'certificate', private.held_certificate(v), 'changed', v_changed);
 end
 $$;
 comment on function private.put_lesson_progress(uuid, text, integer, timestamptz, numeric) is
@@ -857,7 +867,6 @@ declare
   v_missing jsonb;
   v_done uuid[] := '{}';
   v_open jsonb := '[]';
-  e public.enrollments;
   v_status text;
 begin
   select c.status into v_status from public.courses c where c.id = m.course_id;
@@ -883,17 +892,18 @@ begin
         'message', 'This lesson is not completed by saying so', 'details', v_missing);
     end if;
   end loop;
-  select * into e from public.enrollments
-   where user_id = v_user_id and course_id = m.course_id;
+  select x into v.enrollment from public.enrollments x
+   where x.user_id = v_user_id and x.course_id = m.course_id;
+  v.certificate_percent := 0;
   return jsonb_build_object(
     'module', private.module_json(v_user_id, m),
-    'enrollment', private.enrollment_json(e),
+    'enrollment', private.enrollment_json(v.enrollment),
     'completed_lesson_ids', to_jsonb(v_done),
     'open', v_open,
     'next_lesson_id', case when v_status = 'draft'
       then private.first_begun(v_user_id, m.course_id)
       else private.first_incomplete(v_user_id, m.course_id) end,
-    'certificate', null,
+    'certificate', private.held_certificate(v),
     'changed', v_done <> '{}');
 end
 $$;

@@ -71,6 +71,13 @@ ROWS: dict[str, dict[str, str]] = {
         f"the {person}'s": f"attempt_id = {{attempt of {person}}}"
         for person in ("learner", "other")
     },
+    "public.notifications": {
+        f"the {person}'s": f"user_id = {{{person}}} and kind = 'attempt_graded'"
+        for person in ("learner", "other")
+    },
+    "public.certificates": {
+        f"the {person}'s": f"id = {{certificate of {person}}}" for person in ("learner", "other")
+    },
     "public.audit_log": {
         "the learner's correction": "user_id = {learner} and action = 'lesson.uncomplete'"
     },
@@ -150,9 +157,24 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         f"the {person}'s": {
             "attempt_id": f"{{open attempt of {person}}}",
             "lesson_id": "{lesson quiz}",
-            "results": "'[]'",
+            "points": "'{{}}'",
         }
         for person in ("learner", "other")
+    },
+    "public.notifications": {
+        "the learner's": {"user_id": "{learner}", "kind": "'attempt_graded'", "dedupe_key": "'new'"}
+    },
+    "public.certificates": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "course_id": "{open}",
+            "code": "'00000-00000-00000-00000'",
+            "course_title": "'Forged'",
+            "completed_at": "now()",
+            "completed_on": "current_date",
+            "issued_at": "now()",
+            "issued_on": "current_date",
+        }
     },
     "public.audit_log": {"new": {"actor_role": "'learner'", "action": "'nothing'"}},
 }
@@ -176,6 +198,17 @@ ARGUMENTS = {
     "p_grades": """'[{{"question_id": "essay", "points": 1}}]'::jsonb""",
     "p_user_id": "{learner}",
     "p_percent": "80",
+    "p_job_id": "0",
+    "p_lease": "gen_random_uuid()",
+    "p_error": "'no luck'",
+    "p_token": "gen_random_uuid()",
+    "p_certificate_id": "{certificate of learner}",
+    "p_reason": "'Because'",
+    "p_code": "'nothing'",
+    "p_list": "0",
+    "p_kind": "'deny'",
+    "p_name": "'policy'",
+    "p_digest": "repeat('0', 64)",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
@@ -195,7 +228,11 @@ INSTEAD = {
     "public.grade_attempt": {"p_attempt_id": "{attempt of learner}"},
 }
 # Parameters with a default that are given all the same.
-GIVEN = {"public.recalculate": ["p_enrollment_id"], "public.delete_course": ["p_force"]}
+GIVEN = {
+    "public.recalculate": ["p_enrollment_id"],
+    "public.delete_course": ["p_force"],
+    "public.drop_jobs": ["p_kind"],
+}
 
 
 def literals(world: World) -> dict[str, str]:

@@ -106,7 +106,8 @@ def build(connection: Connection) -> World:
     Courses: `main` (published, for the enrolled), `open` (published, for everyone), `invite` and
     `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun` and
     taken one completion back; of its quiz one attempt is submitted, waiting for a grade, and one is
-    open. `other` is enrolled in `open` alone. Staff work on `main` and
+    open. An admin has allowed the learner the certificate of `main`. `other` is enrolled in `open`
+    alone, and holds its certificate. Staff work on `main` and
     `draft`.
     """
     world = World(connection)
@@ -229,12 +230,23 @@ def build(connection: Connection) -> World:
         ):
             answer = world.call(person, function, world.lessons[lesson])
             world.ids[f"{name} of {person}"] = answer["attempt"]["id"]
+    world.call(
+        "admin",
+        "select public.set_certificate_exception(%s, %s, 'allow', 'Finished elsewhere')",
+        world.users["learner"],
+        world.courses["main"],
+    )
     for person in ("learner", "other"):
-        world.ids[f"enrollment of {person}"] = _one(
-            connection,
-            "select id::text from public.enrollments where user_id = %s",
-            world.users[person],
+        connection.execute(
+            "select private.notify(%s, 'attempt_graded', 'world', %s, '{}')",
+            [world.users[person], world.courses["main"]],
         )
+        for kind in ("enrollment", "certificate"):
+            world.ids[f"{kind} of {person}"] = _one(
+                connection,
+                sql.SQL("select id::text from public.{}s where user_id = %s").format(sql.SQL(kind)),
+                world.users[person],
+            )
     return world
 
 
@@ -244,6 +256,9 @@ def remove(connection: Connection, world: World) -> None:
         connection.execute("select private.delete_course(%s, true)", [course])
     connection.execute(
         "delete from auth.users where id = any(%s::uuid[])", [list(world.users.values())]
+    )
+    connection.execute(
+        "delete from public.certificates where course_id = any(%s)", [list(world.courses.values())]
     )
 
 

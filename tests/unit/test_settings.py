@@ -26,6 +26,7 @@ def test_defaults() -> None:
     assert found.jwt_secret is None
     assert found.allowed_origins == ("*",)
     assert found.log_level == "INFO"
+    assert (found.trusted_proxies, found.proxy_secret) == (0, None)
 
 
 def test_the_plural_of_keys_wins_and_the_anon_key_counts_too() -> None:
@@ -55,6 +56,10 @@ def test_the_plural_of_keys_wins_and_the_anon_key_counts_too() -> None:
         ("SUPABASE_JWKS", VALUE),
         ("SUPABASE_JWKS", f'["{VALUE}"]'),
         ("SUPABASE_JWT_SECRET", VALUE),
+        ("WAYMARK_PROXY_SECRET", VALUE),
+        ("WAYMARK_PROXY_SECRET", VALUE * 4 + "\n"),
+        ("WAYMARK_TRUSTED_PROXIES", VALUE),
+        ("WAYMARK_TRUSTED_PROXIES", f"-1{VALUE}"),
         ("WAYMARK_ALLOWED_ORIGINS", VALUE),
         ("LOG_LEVEL", VALUE),
     ],
@@ -73,7 +78,12 @@ def test_keys_may_come_over_plain_http_on_loopback_only() -> None:
 
 
 def test_secrets_stay_out_of_repr() -> None:
-    env = {**GOOD, "SUPABASE_JWT_SECRET": VALUE * 4, "SUPABASE_ANON_KEY": VALUE}
+    env = {
+        **GOOD,
+        "SUPABASE_JWT_SECRET": VALUE * 4,
+        "WAYMARK_PROXY_SECRET": VALUE * 4,
+        "SUPABASE_ANON_KEY": VALUE,
+    }
     assert VALUE not in repr(read(env))
 
 
