@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.cost import POSITIONS, Cost, Costs
 from bench.dashboard import Dashboards
+from bench.heartbeats import Heartbeats
 from bench.load import Load
 from bench.quiz import LIMIT, QUESTIONS, Figures
 
@@ -23,13 +24,16 @@ class Report:
     costs: Costs | None = None
     quiz: Figures | None = None
     cold: tuple[float, float] | None = None
+    heartbeats: Heartbeats | None = None
     dashboards: Dashboards | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
-        found = (self.load, self.costs, self.quiz, self.cold, self.dashboards)
-        if any(part is not None for part in found):
+        measured = (
+            self.load, self.costs, self.quiz, self.cold, self.heartbeats, self.dashboards,
+        )  # fmt: skip
+        if any(part is not None for part in measured):
             parts.append(self._summary())
         if self.load is not None:
             parts += [self._closed(self.load), self._open(self.load)]
@@ -39,6 +43,8 @@ class Report:
             parts += [self._places(self.costs), self._rest(self.costs)]
         if self.quiz is not None:
             parts.append(self._quiz(self.quiz))
+        if self.heartbeats is not None:
+            parts.append(self._heartbeats(self.heartbeats))
         if self.dashboards is not None:
             parts.append(self._dashboards(self.dashboards))
         return "\n\n".join(parts) + "\n"
@@ -98,6 +104,25 @@ class Report:
                     "below 0.6 s",
                 ]
             )
+        if self.heartbeats is not None:
+            beats = self.heartbeats
+            rows += [
+                [
+                    "a heartbeat in the database",
+                    f"{number(beats.one.time, 2)} ms",
+                    "below 2 ms",
+                ],
+                [
+                    f"HOT updates of {beats.plan.learners:,} sessions, the lowest of a table",
+                    f"{number(beats.hot, 1)} %",
+                    "at least 95 %",
+                ],
+                [
+                    f"throughput of `view`, function to PostgREST, {beats.plan.sessions} sessions",
+                    number(beats.ratio, 2),
+                    "at least 0.5",
+                ],
+            ]
         if self.dashboards is not None:
             rows.append(
                 [
@@ -207,6 +232,46 @@ class Report:
         head += ["ms by the clock", "quartiles", "pages", f"to {sizes[0]} lessons", "WAL bytes"]
         return "## One completion, its next lesson included, in the database\n\n" + table(
             head, rows
+        )
+
+    def _heartbeats(self, beats: Heartbeats) -> str:
+        one = beats.one
+        updates = [
+            [
+                name,
+                f"{counted.updates:,}",
+                number(counted.share, 1),
+                f"{counted.rows:,}",
+                f"{counted.dead:,}",
+                f"{counted.growth // 1024:,}",
+            ]
+            for name, counted in beats.by_table.items()
+        ]
+        through = [
+            [
+                name,
+                number(cell_rate(door.rates), 0),
+                *(number(door.latency(percent), 1) for percent in (50, 95, 99)),
+                str(door.failures),
+                str(door.waits),
+            ]
+            for name, door in beats.doors.items()
+        ]
+        spread = " to ".join(number(value, 2) for value in one.spread)
+        return (
+            "## Heartbeats\n\n"
+            f"{beats.progress_rows:,} rows of progress, {beats.sessions:,} sessions. One heartbeat "
+            f"in the database: {number(one.time, 2)} ms by the clock (quartiles {spread}), "
+            f"{number(one.cpu - beats.nothing.cpu, 2)} ms of CPU, "
+            f"{number(one.page_count, 0)} pages, {number(one.wal_bytes, 0)} bytes of WAL.\n\n"
+            f"{beats.plan.learners:,} sessions, a heartbeat every 30 s of a clock that the bench "
+            f"sets, {beats.sent:,} in all:\n\n"
+            + table(
+                ["table", "updates", "HOT, %", "rows", "dead rows left", "grown by, KiB"], updates
+            )
+            + f"\n\nClosed loop of {beats.plan.sessions} sessions; times in milliseconds. Waits "
+            "are sessions found waiting for a lock, looked for ten times a second.\n\n"
+            + table(["door", "a second", "p50", "p95", "p99", "failed", "waits"], through)
         )
 
     def _rest(self, costs: Costs) -> str:

@@ -73,7 +73,7 @@ def auth(stack: Stack) -> Program:
         # It keeps uploaded files under its working directory.
         folder=stack.folder,
         log=stack.folder / "logs" / "auth.log",
-        is_ready=_answers(f"{stack.url('auth')}/auth/v1/health"),
+        is_ready=_serves_visitors(stack),
     )
 
 
@@ -213,6 +213,32 @@ def _listens(port: int) -> Callable[[], Awaitable[bool]]:
             return False
         writer.close()
         return True
+
+    return check
+
+
+def _serves_visitors(stack: Stack) -> Callable[[], Awaitable[bool]]:
+    """Return a check that Storage lists files for whoever is signed out.
+
+    The first such request of a process fails, when it is refused its grants: see sql/roles.sql.
+    """
+    headers = {
+        "apikey": stack.secrets.publishable,
+        "Authorization": f"Bearer {stack.anon_token}",
+    }
+
+    async def check() -> bool:
+        timeout = aiohttp.ClientTimeout(total=5)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+                session.post(
+                    f"{stack.url('auth')}/storage/v1/object/list/none", json={"prefix": ""}
+                ) as answer,
+            ):
+                return answer.status < 500
+        except (aiohttp.ClientError, TimeoutError):
+            return False
 
     return check
 

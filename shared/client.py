@@ -98,6 +98,45 @@ class Completed(TypedDict):
     changed: bool
 
 
+class Viewed(Completed):
+    """Answer of `view_lesson`; `missing` says what the completion rule still asks for."""
+
+    credited_seconds: int
+    missing: dict[str, Any] | None
+
+
+class EventAttempt(TypedDict):
+    """What an event of a batch made of an attempt."""
+
+    id: str
+    status: Literal["in_progress", "submitted", "graded"]
+    percent: float | None
+    passed: bool | None
+
+
+class EventResult(TypedDict):
+    """What became of one event of a batch; `at` is the time that it was given."""
+
+    id: str | None
+    lesson_id: str | None
+    status: Literal["applied", "unchanged", "repeated", "refused"]
+    at: str | None
+    clamped: Literal["future", "past"] | None
+    completed: bool
+    attempt: EventAttempt | None
+    code: str | None
+    message: str | None
+    details: Any
+
+
+class Applied(TypedDict):
+    """Answer of `apply_events`: results in the order of the events, and the rows they are about."""
+
+    results: list[EventResult]
+    progress: list[Progress]
+    enrollments: list[Enrollment]
+
+
 class Reopened(TypedDict):
     """Answer of `uncomplete_lesson`."""
 
@@ -730,6 +769,37 @@ class _Base(Generic[H]):
                 "progress": progress,
             },
         )
+
+    @endpoint
+    def view_lesson(
+        self,
+        lesson: Id,
+        session: Id,
+        seconds: int,
+        *,
+        position_seconds: int | None = None,
+        watched: Sequence[tuple[int, int]] | None = None,
+        section: str | None = None,
+        progress: float | None = None,
+    ) -> Call[Viewed]:
+        """A heartbeat, every 10 to 60 s: what the session has seen of the lesson in all."""
+        return Call(
+            "POST",
+            _path("progress/lessons/{}/view", lesson),
+            {
+                "session_id": session,
+                "seconds": seconds,
+                "position_seconds": position_seconds,
+                "watched": None if watched is None else [list(pair) for pair in watched],
+                "section": section,
+                "progress": progress,
+            },
+        )
+
+    @endpoint
+    def apply_events(self, events: Sequence[Mapping[str, Any]]) -> Call[Applied]:
+        """Apply up to 500 offline events with ids, times and kinds; a bad one stops none."""
+        return Call("POST", "progress/batch", {"events": [dict(event) for event in events]})
 
     @endpoint
     def lesson(self, lesson: Id) -> Call[Progress]:

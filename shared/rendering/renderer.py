@@ -26,6 +26,7 @@ from time import monotonic
 from shared.rendering.facts import CertificateFacts, Paper, RenderError
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = Path(__file__).parent / "templates" / "completion.typ"
 PAPERS = {"a4": "a4", "letter": "us-letter"}  # by Typst's names
 SECONDS = 15.0  # by the clock, for a busy machine; the press counts its own CPU time
 MAX_TEMPLATE = 256 * 1024

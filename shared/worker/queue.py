@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from shared import admin, logs
+from shared.errors import Problem
 from shared.settings import SettingsError, environment, settings
 from shared.settings import Worker as Config
 from shared.worker.kinds import Failure, Kind
@@ -57,8 +58,15 @@ class Worker:
         self._kept_up = -UPKEEP_SECONDS
 
     async def work(self) -> Report:
-        """What waits, as far as one call may go, and the upkeep when it is time."""
-        report = await self.drain()
+        """What waits, as far as one call may go, and the upkeep when it is time.
+
+        Raises Problem database_unavailable.
+        """
+        try:
+            report = await self.drain()
+        except admin.Away as error:
+            logs.write("ERROR", f"the queue cannot be asked: {error}")
+            raise Problem("database_unavailable") from None
         if time.monotonic() - self._kept_up >= UPKEEP_SECONDS:
             self._kept_up = time.monotonic()
             try:

@@ -5,10 +5,11 @@
 -- there, since whoever has seen them all has used the attempt; nor does one with a window.
 
 select private.require_free(array[
-  'private.decimal_text', 'private.faults_of_quizzes', 'private.fold_text',
+  'private.decimal_text', 'private.faults_of_quizzes', 'private.fold_text', 'private.get_quiz',
   'private.is_closed_quiz', 'private.item_id', 'private.name_quizzes', 'private.questions',
   'private.quiz_questions', 'private.quiz_rows', 'private.save_quiz', 'private.set_quiz',
-  'private.tg_lessons__quiz_data', 'private.write_quizzes', 'public.set_quiz']);
+  'private.tg_lessons__quiz_data', 'private.write_quizzes', 'public.get_quiz',
+  'public.set_quiz']);
 
 alter table public.lessons
   add column max_attempts integer check (max_attempts between 1 and 1000),
@@ -392,8 +393,7 @@ as $$
            when 'multiple_choice' then jsonb_build_object('correct', o.correct)
            when 'true_false' then jsonb_build_object('correct', q.body -> 'correct')
            when 'numeric' then jsonb_build_object(
-             'answer', private.decimal_text(q.body -> 'answer')::text,
-             'tolerance', coalesce(private.decimal_text(q.body -> 'tolerance'), 0)::text)
+             'answer', q.body ->> 'answer', 'tolerance', coalesce(q.body ->> 'tolerance', '0'))
            when 'short_text' then jsonb_build_object(
              'accepted', q.body -> 'accepted',
              'folded', (
@@ -566,6 +566,73 @@ comment on function public.set_quiz(uuid, jsonb) is
 revoke execute on function public.set_quiz(uuid, jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function public.set_quiz(uuid, jsonb), private.set_quiz(uuid, jsonb)
+  to authenticated, service_role;
+
+-- Reading one back ----------------------------------------------------------------------------------
+
+create function private.get_quiz(p_lesson_id uuid) returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_course_id bigint;
+begin
+  select l.course_id into v_course_id from public.lessons l where l.id = p_lesson_id;
+  if not found then
+    perform private.fail('lesson_not_found', 404, 'Lesson not found');
+  end if;
+  perform private.require_author(array[v_course_id]);
+  return (
+    select jsonb_build_object(
+             'shuffle_options', l.shuffle_options, 'pools', l.question_pools,
+             'questions', jsonb_agg(w.question order by q.position))
+      from public.lessons l
+      join private.questions q on q.lesson_id = l.id and q.removed_at is null
+     cross join lateral (
+       select q.body - array['options', 'left', 'right']
+              || jsonb_strip_nulls(jsonb_build_object(
+                   'pool', q.pool, 'explanation', q.explanation))
+              || case q.kind
+                   when 'true_false' then q.key
+                   when 'numeric' then q.key
+                   when 'short_text' then q.key - 'folded'
+                   when 'ordering' then jsonb_build_object('items', (
+                     select jsonb_agg(o -> 'text' order by k.n)
+                       from jsonb_array_elements(q.key -> 'correct') with ordinality as k (id, n)
+                       join jsonb_array_elements(q.body -> 'options') as o on o -> 'id' = k.id))
+                   when 'matching' then jsonb_build_object(
+                     'pairs', (
+                       select jsonb_agg(jsonb_build_object(
+                                'left', a.body -> 'text', 'right', b -> 'text') order by a.n)
+                         from jsonb_array_elements(q.body -> 'left') with ordinality as a (body, n)
+                         join jsonb_array_elements(q.body -> 'right') as b
+                           on b -> 'id' = q.key -> 'correct' -> (a.body ->> 'id')),
+                     'distractors', (
+                       select coalesce(jsonb_agg(b -> 'text'), '[]')
+                         from jsonb_array_elements(q.body -> 'right') as b
+                        where b -> 'id' not in (
+                          select e.value from jsonb_each(q.key -> 'correct') as e)))
+                   when 'free_text' then '{}'
+                   else jsonb_build_object('options', (
+                     select jsonb_agg(o.body || jsonb_build_object(
+                              'correct', q.key -> 'correct' @> (o.body -> 'id')) order by o.n)
+                       from jsonb_array_elements(q.body -> 'options') with ordinality as o (body, n)))
+                 end as question
+     ) as w
+     where l.id = p_lesson_id
+     group by l.id);
+end
+$$;
+comment on function private.get_quiz(uuid) is
+  'Authors: a lesson''s quiz as set_quiz() takes it, keys and explanations included; null for none.';
+revoke execute on function private.get_quiz(uuid) from public;
+
+create function public.get_quiz(p_lesson_id uuid) returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic select private.get_quiz(p_lesson_id); end;
+comment on function public.get_quiz(uuid) is
+  'Authors and admins: a lesson''s quiz with its keys, as set_quiz() takes it; null for none.';
+revoke execute on function public.get_quiz(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.get_quiz(uuid), private.get_quiz(uuid)
   to authenticated, service_role;
 
 grant insert (max_attempts, time_limit_seconds, attempt_cooldown_seconds, quiz_available_from,

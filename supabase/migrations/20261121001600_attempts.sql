@@ -579,13 +579,15 @@ begin
   if p_submitted or a.status = 'graded' then
     update public.user_progress p
        set attempts = p.attempts + p_submitted::integer,
+           progress = greatest(p.progress, case when p_submitted then private.answered(a) end),
            best_score = greatest(p.best_score, a.percent)
      where p.user_id = a.user_id and p.lesson_id = a.lesson_id
     returning p into v.progress;
   end if;
   if p_submitted then
     perform private.touch_day(
-      a.user_id, private.local_day(a.user_id, a.submitted_at), a.submitted_at, p_attempts => 1);
+      a.user_id, private.local_day(a.user_id, a.submitted_at), a.submitted_at, a.submitted_at,
+      p_attempts => 1);
     perform private.record_event('attempt_submitted', v, p_at, jsonb_build_object(
       'attempt_id', a.id, 'number', a.number, 'expired', a.expired));
   end if;
@@ -611,6 +613,19 @@ $$;
 comment on function private.settle_attempt(
   private.lesson_access, public.user_assessment_attempts, timestamptz, boolean) is
   'Lets everything follow from an attempt that was submitted or graded.';
+
+create function private.answered(a public.user_assessment_attempts) returns numeric
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return (
+    select trunc(count(*)::numeric / nullif((a).total_questions, 0), 4)
+      from jsonb_each((a).answers) as x
+     where x.value -> 'answer' <> 'null');
+end
+$$;
+comment on function private.answered(public.user_assessment_attempts) is
+  'Which part of an attempt''s questions has an answer.';
 
 -- Commands ------------------------------------------------------------------------------------------
 
@@ -914,6 +929,8 @@ begin
   if v_answers <> a.answers then
     a.answers := v_answers;
     update public.user_assessment_attempts x set answers = v_answers where x.id = a.id;
+    update public.user_progress p set progress = private.answered(a)
+     where p.user_id = v_user_id and p.lesson_id = a.lesson_id and p.progress < private.answered(a);
   end if;
   return json_build_object('attempt', private.attempt_json(a, v.lesson));
 end
@@ -1056,6 +1073,7 @@ revoke execute on function private.attempt_json from public;
 revoke execute on function private.merge_answers from public;
 revoke execute on function private.finish_attempt from public;
 revoke execute on function private.settle_attempt from public;
+revoke execute on function private.answered from public;
 revoke execute on function private.open_quiz from public;
 revoke execute on function private.open_attempt from public;
 revoke execute on function private.attempt_refusal from public;
@@ -1092,6 +1110,7 @@ alter function private.attempt_json owner to waymark_writer;
 alter function private.merge_answers owner to waymark_writer;
 alter function private.finish_attempt owner to waymark_writer;
 alter function private.settle_attempt owner to waymark_writer;
+alter function private.answered owner to waymark_writer;
 alter function private.open_quiz owner to waymark_writer;
 alter function private.open_attempt owner to waymark_writer;
 alter function private.attempt_refusal owner to waymark_writer;

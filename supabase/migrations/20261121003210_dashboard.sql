@@ -122,8 +122,8 @@ begin
     perform private.fail('invalid_value', 422, 'cursor must be one that this list has given');
   end if;
   v_after := string_to_array(p_cursor, '_')::bigint[];
-  v_today := private.local_day(v_user_id, v_now);
-  v_timezone := coalesce((select pr.timezone from public.profiles pr where pr.id = v_user_id), 'UTC');
+  v_timezone := private.zone_at(v_user_id, v_now);
+  v_today := (v_now at time zone v_timezone)::date;
 
   select jsonb_build_object(
            'seconds', jsonb_build_object(

@@ -104,11 +104,11 @@ def build(connection: Connection) -> World:
     """Make the world in the connection's transaction.
 
     Courses: `main` (published, for the enrolled), `open` (published, for everyone), `invite` and
-    `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun` and
-    taken one completion back; of its quiz one attempt is submitted, waiting for a grade, and one is
-    open. An admin has allowed the learner the certificate of `main`. `other` is enrolled in `open`
-    alone, and holds its certificate. Staff work on `main` and
-    `draft`.
+    `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun`,
+    taken one completion back and viewed its lesson for a second; of its quiz one attempt is
+    submitted, waiting for a grade, and one is open. An admin has allowed the learner the
+    certificate of `main`. `other` is enrolled in `open` alone, and holds its certificate. Staff
+    work on `main` and `draft`.
     """
     world = World(connection)
     mark = uuid.uuid4().hex[:12]
@@ -220,6 +220,19 @@ def build(connection: Connection) -> World:
     world.call("learner", "select public.complete_lesson(%s)", world.lessons["done"])
     world.call("learner", "select public.complete_lesson(%s)", world.lessons["begun"])
     world.call("learner", "select public.uncomplete_lesson(%s)", world.lessons["begun"])
+    for person, lesson in (("learner", "begun"), ("other", "open")):
+        world.call(
+            person,
+            "select public.view_lesson(%s, %s, 1)",
+            world.lessons[lesson],
+            str(uuid.uuid4()),
+        )
+        event = {"kind": "start", "lesson_id": world.lessons[lesson], "at": "2026-01-01T00:00:00Z"}
+        world.call(
+            person,
+            "select public.apply_events(%s)",
+            json.dumps([{**event, "id": str(uuid.uuid4())}]),
+        )
     for person, lesson in (("learner", "quiz"), ("other", "open quiz")):
         connection.execute(
             "select private.save_quiz(%s, %s)", [world.lessons[lesson], json.dumps(QUIZ)]

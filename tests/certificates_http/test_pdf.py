@@ -84,14 +84,14 @@ def test_the_address_opens_the_file_without_a_token_for_some_minutes(
     answer = response.json()
     assert set(answer) == {"url", "expires_at"}
     until = datetime.fromisoformat(answer["expires_at"]).timestamp()
-    assert 240 <= until - began <= 301
+    assert 299 <= until - began <= 360
     opened = httpx.get(answer["url"], trust_env=False)
     assert opened.content == PDF + made.id.encode()
     assert opened.headers["content-type"] == "application/pdf"
-    # The address says for how long itself, and not longer than the answer does.
+    # The address says for how long itself: at least as long as the answer does, and hardly longer.
     token = httpx.URL(answer["url"]).params["token"]
     claims = jwt.decode(token, options={"verify_signature": False})
-    assert claims["exp"] <= until + 2
+    assert until - 1 <= claims["exp"] <= until + 60
 
 
 def test_who_asks_for_a_pdf_is_sent_there(functions: httpx.Client, rendered: Rendered) -> None:

@@ -40,7 +40,7 @@ class Diary:
         for at in instants:
             self.run(
                 "select private.touch_day(%(user)s, private.local_day(%(user)s, %(at)s), %(at)s,"
-                " p_lessons => %(lessons)s, p_attempts => %(attempts)s)",
+                " %(at)s, p_lessons => %(lessons)s, p_attempts => %(attempts)s)",
                 {"user": self.user, "at": at, "lessons": lessons, "attempts": attempts},
             )
 

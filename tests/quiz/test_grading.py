@@ -139,6 +139,8 @@ def answer(question: dict[str, Any], seen: dict[str, Any], chance: random.Random
 def check(world: World, lesson: str, written: Any, seed: int, mark: int) -> None:
     world.run("delete from private.questions where lesson_id = %s", lesson)
     world.set_quiz(lesson, written)
+    read = world.one("select public.get_quiz(%s)", lesson)
+    assert not world.one("select public.set_quiz(%s, %s)", lesson, Jsonb(read))["changed"]
     seen = world.one("select quiz_data from public.lessons where id = %s", lesson)["questions"]
     asked = [reference(w, s) for w, s in zip(written, seen, strict=True)]
     chance = random.Random(seed)

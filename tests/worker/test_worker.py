@@ -16,7 +16,7 @@ from aiohttp import ClientSession, web
 from shared import command
 from tests.support.learners import Learner
 from tests.support.shape import assert_refusal
-from tests.worker.conftest import Office
+from tests.worker.conftest import ROOT, Office
 from tests.worker.test_exactly_once import assert_served
 from tests.worker.test_mail import Keeper, serving
 
@@ -262,6 +262,57 @@ def test_killed_between_the_servers_yes_and_our_commit_the_mail_comes_twice_with
     [mail] = office.mails(f"{learner.id}@example.com")
     assert f"Message-ID: {mail['Message-ID']}".encode() in keeper.mails[0][1]
     assert_served(office, learner)
+
+
+@pytest.fixture
+def template(office: Office) -> Iterator[Callable[[str], None]]:
+    """Set what the template `test` says."""
+    columns = "name text primary key, source text not null, paper text not null default 'a4'"
+    is_ours = office.one("select to_regclass('private.certificate_templates') is null")
+    if is_ours:
+        office.rows(f"create table private.certificate_templates ({columns})")
+
+    def put(source: str) -> None:
+        office.rows(
+            "insert into private.certificate_templates (name, source) values ('test', %s)"
+            " on conflict (name) do update set source = excluded.source",
+            source,
+        )
+
+    yield put
+    office.rows("delete from private.certificate_templates where name = 'test'")
+    if is_ours:
+        office.rows("drop table private.certificate_templates")
+
+
+def test_a_broken_template_blocks_nobody_and_is_healed_by_a_retry(
+    office: Office,
+    template: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    template("#let broken = (")
+    [unlucky] = finish(office, certificate_template="test")
+    [lucky] = finish(office)
+    for _ in range(3):
+        office.hurry()
+        office.work()
+    assert_served(office, lucky)
+    assert office.stored(unlucky) == []
+    [(kind, attempts, is_dead, reason)] = office.rows(
+        "select kind, attempts, died_at is not null, last_error from private.jobs"
+    )
+    assert (kind, attempts, is_dead) == ("certificate.render", 3, True)
+    assert reason.startswith("line 1: ")
+
+    template((ROOT / "shared/rendering/templates/completion.typ").read_text())
+    for name, value in office.environment.items():
+        monkeypatch.setenv(name, value)
+    assert command.main(["jobs", "retry", "--reason", "the template is mended"]) == 0
+    assert capsys.readouterr().out.endswith("1 job will run again\n")
+    office.work()
+    assert_served(office, unlucky)
+    assert office.one("select count(*) from private.jobs") == 0
 
 
 def test_a_job_that_no_worker_knows_waits_for_one_that_does(office: Office) -> None:
