@@ -15,14 +15,25 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from bench import coldstart, cost, heartbeats, load, machine, quiz, rendering, seed, target
+from bench import (
+    coldstart,
+    cost,
+    dashboard,
+    heartbeats,
+    load,
+    machine,
+    quiz,
+    rendering,
+    seed,
+    target,
+)
 from bench.learners import Population
 from bench.report import Report
 from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "quiz", "cold", "heartbeats", "rendering")
+PARTS = ("load", "cost", "quiz", "cold", "heartbeats", "dashboard", "rendering")
 COURSE_LESSONS = 50
 
 
@@ -89,6 +100,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
     cost_plan = cost.Plan()
     beats_plan = heartbeats.Plan(rounds=options.rounds, seconds=options.seconds)
     rendering_plan = rendering.Plan()
+    dashboard_plan = dashboard.Plan()
     if options.quick:
         load_plan = replace(
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
@@ -106,6 +118,10 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
         )
         cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5), detour_learners=1)
         rendering_plan = rendering.Plan(certificates=3, rounds=1, starts=1)
+        dashboard_plan = dashboard.Plan(
+            learners=10, courses=4, courses_each=2, lessons=10, days_each=20, many_courses=30,
+            many_days=60, measured=2,
+        )  # fmt: skip
     try:
         if "cold" in parts:
             target.say("cold start")
@@ -123,6 +139,8 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             report.load = _load(stack, tag, load_plan)
         if "heartbeats" in parts:
             report.heartbeats = heartbeats.measure(stack, tag, beats_plan)
+        if "dashboard" in parts:
+            report.dashboards = dashboard.measure(stack["DB_URL"], tag, dashboard_plan)
     finally:
         if not stack.is_own:
             with psycopg.connect(stack["DB_URL"], autocommit=True) as db:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.cost import POSITIONS, Cost, Costs
+from bench.dashboard import Dashboards
 from bench.heartbeats import Heartbeats
 from bench.load import Load
 from bench.quiz import LIMIT, QUESTIONS, Figures
@@ -26,12 +27,14 @@ class Report:
     cold: tuple[float, float] | None = None
     heartbeats: Heartbeats | None = None
     rendering: Rendering | None = None
+    dashboards: Dashboards | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
         measured = (
-            self.load, self.costs, self.quiz, self.cold, self.heartbeats, self.rendering,
+            self.load, self.costs, self.quiz, self.cold, self.heartbeats, self.dashboards,
+            self.rendering,
         )  # fmt: skip
         if any(part is not None for part in measured):
             parts.append(self._summary())
@@ -47,6 +50,8 @@ class Report:
             parts.append(self._heartbeats(self.heartbeats))
         if self.rendering is not None:
             parts.append(self._certificates(self.rendering))
+        if self.dashboards is not None:
+            parts.append(self._dashboards(self.dashboards))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -129,6 +134,14 @@ class Report:
                     "certificates in Latin a second, on one core",
                     number(1 / self.rendering.scripts["Latin"].cpu, 0),
                     "at least 30",
+                ]
+            )
+        if self.dashboards is not None:
+            rows.append(
+                [
+                    f"a learner's dashboard among {self.dashboards.rows:,} rows of progress",
+                    f"{number(self.dashboards.ordinary.time, 1)} ms",
+                    "below 10 ms",
                 ]
             )
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
@@ -357,6 +370,24 @@ class Report:
             + table(["memory of the press after", "MB"], memory)
             + f"\n\nFonts: {number(fonts / 1e6, 1)} MB of files, {number(cjk / 1e6, 1)} MB of them "
             "read only for Chinese, Japanese and Korean."
+        )
+
+    def _dashboards(self, found: Dashboards) -> str:
+        rows = [
+            [
+                kind,
+                number(cost.time, 2),
+                " to ".join(number(value, 2) for value in cost.spread),
+                number(cost.cpu, 2),
+                number(cost.page_count, 0),
+            ]
+            for kind, cost in found.by_kind.items()
+        ]
+        return (
+            "## A dashboard, in the database\n\n"
+            f"Among {found.rows:,} rows of progress; the first page of courses. CPU holds the "
+            "statement's own frame.\n\n"
+            + table(["learner", "ms by the clock", "quartiles", "ms of CPU", "pages"], rows)
         )
 
 

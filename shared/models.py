@@ -149,6 +149,13 @@ class View(Body):
         return self
 
 
+class DashboardPage(Body):
+    """Which of the courses: after a place that the dashboard named, and how many."""
+
+    cursor: Annotated[Text, Field(max_length=64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
 class CertificatesPage(Body):
     """A page of certificates: how many, after which one."""
 

@@ -116,6 +116,7 @@ create table public.lessons (
       type in ('video', 'article', 'quiz', 'assignment', 'live', 'download', 'embed')),
   video_url text check (video_url ~* '^https?://' and char_length(video_url) <= 2000),
   content text check (char_length(content) <= 1000000),
+  quiz_data jsonb,
   duration_seconds integer check (duration_seconds between 1 and 604800),
   is_preview boolean not null default false,
   is_required boolean not null default true,
@@ -133,6 +134,10 @@ create table public.lessons (
   is_gate boolean not null
     generated always as (
       is_required and not is_preview and archived_at is null and completion_rule = 'pass') stored,
+  is_quiz boolean not null
+    generated always as (
+      is_required and not is_preview and archived_at is null
+      and (completion_rule = 'pass' or quiz_data is not null)) stored,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint view_rule_has_seconds check (
@@ -151,6 +156,10 @@ comment on column public.lessons.is_countable is
   'Required, no preview, not archived: what percent counts. The one place that says so.';
 comment on column public.lessons.is_gate is
   'Countable and done by passing: what a module with rule quiz_passed asks for.';
+comment on column public.lessons.is_quiz is
+  'Countable, and done by passing or with questions: what a learner''s totals call a quiz.';
+comment on column public.lessons.quiz_data is
+  'What may be seen before an attempt: {total_questions, shuffle_options, questions?}; derived, never answers.';
 comment on column public.lessons.certificate_min_score is
   'What this lesson''s reported quiz score must reach for the course''s certificate; null asks for none.';
 comment on column public.lessons.completion_rule is
@@ -160,6 +169,7 @@ create index modules_course_order_idx on public.modules (course_id, position, id
 create index lessons_course_order_idx
   on public.lessons (course_id, module_position, module_id, position, id);
 create index lessons_module_idx on public.lessons (module_id, course_id, module_position);
+create index lessons_quiz_idx on public.lessons (course_id) where is_quiz;
 
 create table public.resources (
   id uuid primary key default gen_random_uuid(),

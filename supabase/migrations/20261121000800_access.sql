@@ -174,9 +174,9 @@ create policy "Learners advance their own modules" on public.module_progress
 
 -- daily_activity
 grant select on table public.daily_activity to authenticated, service_role, waymark_writer;
-grant insert (user_id, day, lessons_completed, view_seconds, first_at, last_at)
+grant insert (user_id, day, lessons_completed, view_seconds, attempts, first_at, last_at)
   on table public.daily_activity to waymark_writer;
-grant update (lessons_completed, view_seconds, first_at, last_at)
+grant update (lessons_completed, view_seconds, attempts, first_at, last_at)
   on table public.daily_activity to waymark_writer;
 create policy "Learners read their own activity" on public.daily_activity
   for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);

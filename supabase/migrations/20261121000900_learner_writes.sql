@@ -307,15 +307,65 @@ comment on function private.first_begun(uuid, bigint) is
 
 -- Writing -------------------------------------------------------------------------------------------
 
+-- The first of the past zones that was left after that instant, else today's. Most learners have no past
+-- zone, and skip the search.
+create function private.zone_at(p_user_id uuid, p_at timestamptz) returns text
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_timezone text;
+  v_past jsonb;
+begin
+  select pr.timezone, pr.past_timezones into v_timezone, v_past
+    from public.profiles pr
+   where pr.id = p_user_id;
+  if v_past <> '[]' then
+    select past.zone ->> 'timezone' into v_timezone
+      from jsonb_array_elements(
+        v_past || jsonb_build_object('until', 'infinity', 'timezone', v_timezone))
+        with ordinality as past (zone, n)
+     where (past.zone ->> 'until')::timestamptz > p_at
+     order by past.n
+     limit 1;
+  end if;
+  return coalesce(v_timezone, 'UTC');
+end
+$$;
+comment on function private.zone_at(uuid, timestamptz) is 'The zone that a learner lived in at that instant.';
+
 create function private.local_day(p_user_id uuid, p_at timestamptz) returns date
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  return (p_at at time zone coalesce(
-    (select pr.timezone from public.profiles pr where pr.id = p_user_id), 'UTC'))::date;
+  return (p_at at time zone private.zone_at(p_user_id, p_at))::date;
 end
 $$;
-comment on function private.local_day(uuid, timestamptz) is 'The day it is for the learner at that instant.';
+comment on function private.local_day(uuid, timestamptz) is
+  'The day it was for the learner at that instant, in the zone of the time.';
+
+-- What is reported late stretches the day it belongs to. A day whose activity was taken back stays, with
+-- zeros, and is no streak day.
+create function private.touch_day(
+  p_user_id uuid, p_day date, p_first_at timestamptz, p_last_at timestamptz,
+  p_lessons integer default 0, p_seconds integer default 0, p_attempts integer default 0
+) returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  insert into public.daily_activity as d
+    (user_id, day, lessons_completed, view_seconds, attempts, first_at, last_at)
+  values (p_user_id, p_day, p_lessons, p_seconds, p_attempts, p_first_at, p_last_at)
+      on conflict (user_id, day) do update
+     set lessons_completed = d.lessons_completed + excluded.lessons_completed,
+         view_seconds = d.view_seconds + excluded.view_seconds,
+         attempts = d.attempts + excluded.attempts,
+         first_at = least(d.first_at, excluded.first_at),
+         last_at = greatest(d.last_at, excluded.last_at);
+end
+$$;
+comment on function private.touch_day(
+  uuid, date, timestamptz, timestamptz, integer, integer, integer) is
+  'Adds activity between two instants to the day of a learner that they lie in.';
 
 create function private.begin_module(p_user_id uuid, l public.lessons, p_at timestamptz) returns void
 language plpgsql volatile security invoker set search_path = ''
@@ -491,12 +541,7 @@ begin
      and e.course_id = (v.enrollment).course_id
   returning e into v.enrollment;
 
-  insert into public.daily_activity as d (user_id, day, lessons_completed, first_at, last_at)
-  values (v_user_id, v_day, 1, p_at, p_at)
-      on conflict (user_id, day) do update
-     set lessons_completed = d.lessons_completed + 1,
-         first_at = least(d.first_at, excluded.first_at),
-         last_at = greatest(d.last_at, excluded.last_at);
+  perform private.touch_day(v_user_id, v_day, p_at, p_at, p_lessons => 1);
 
   perform private.record_event('lesson_completed', v, p_at);
   if v_module_finished then
@@ -981,7 +1026,9 @@ revoke execute on function private.first_incomplete from public;
 revoke execute on function private.first_incomplete_in from public;
 revoke execute on function private.first_begun from public;
 revoke execute on function private.offered from public;
+revoke execute on function private.zone_at from public;
 revoke execute on function private.local_day from public;
+revoke execute on function private.touch_day from public;
 revoke execute on function private.begin_module from public;
 revoke execute on function private.record_start from public;
 revoke execute on function private.record_event from public;
@@ -1027,7 +1074,9 @@ alter function private.first_incomplete owner to waymark_writer;
 alter function private.first_incomplete_in owner to waymark_writer;
 alter function private.first_begun owner to waymark_writer;
 alter function private.offered owner to waymark_writer;
+alter function private.zone_at owner to waymark_writer;
 alter function private.local_day owner to waymark_writer;
+alter function private.touch_day owner to waymark_writer;
 alter function private.begin_module owner to waymark_writer;
 alter function private.record_start owner to waymark_writer;
 alter function private.record_event owner to waymark_writer;

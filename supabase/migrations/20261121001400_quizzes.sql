@@ -12,7 +12,6 @@ select private.require_free(array[
   'public.set_quiz']);
 
 alter table public.lessons
-  add column quiz_data jsonb,
   add column max_attempts integer check (max_attempts between 1 and 1000),
   add column time_limit_seconds integer check (time_limit_seconds between 5 and 604800),
   add column attempt_cooldown_seconds integer
@@ -28,8 +27,6 @@ alter table public.lessons
   add column shuffle_options boolean not null default false,
   add column question_pools jsonb not null default '{}'
     constraint question_pools_is_object check (jsonb_typeof(question_pools) = 'object');
-comment on column public.lessons.quiz_data is
-  'What may be seen before an attempt: {total_questions, shuffle_options, questions?}; derived, never answers.';
 comment on column public.lessons.reveal_policy is
   'When a learner sees results, keys and explanations of a submitted attempt.';
 comment on column public.lessons.score_policy is 'Which attempt''s percent is reported as the quiz''s.';

@@ -162,7 +162,6 @@ create policy "Learners advance their own attempts" on public.user_assessment_at
 
 -- What the write path may now set beside completion.
 grant update (attempts, best_score) on table public.user_progress to waymark_writer;
-grant insert (attempts), update (attempts) on table public.daily_activity to waymark_writer;
 
 grant execute on function private.elements(jsonb), private.is_json(jsonb, text),
   private.decimal_text(jsonb) to waymark_writer;
@@ -586,12 +585,9 @@ begin
     returning p into v.progress;
   end if;
   if p_submitted then
-    insert into public.daily_activity as d (user_id, day, attempts, first_at, last_at)
-    values (a.user_id, private.local_day(a.user_id, a.submitted_at), 1, a.submitted_at, a.submitted_at)
-        on conflict (user_id, day) do update
-       set attempts = d.attempts + 1,
-           first_at = least(d.first_at, excluded.first_at),
-           last_at = greatest(d.last_at, excluded.last_at);
+    perform private.touch_day(
+      a.user_id, private.local_day(a.user_id, a.submitted_at), a.submitted_at, a.submitted_at,
+      p_attempts => 1);
     perform private.record_event('attempt_submitted', v, p_at, jsonb_build_object(
       'attempt_id', a.id, 'number', a.number, 'expired', a.expired));
   end if;

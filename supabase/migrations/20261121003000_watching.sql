@@ -160,51 +160,49 @@ end
 $$;
 comment on function private.my_time(uuid) is 'What is spent of a learner''s time, locked until commit.';
 
--- Credited seconds count on the learner's days on which they passed.
+-- Credited seconds count on the learner's days on which they passed, each piece in the zone that it began in.
 create function private.add_view_seconds(
   p_user_id uuid, p_taken int4multirange, p_seconds integer
 ) returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_zone text := coalesce(
-    (select pr.timezone from public.profiles pr where pr.id = p_user_id), 'UTC');
   v_first timestamptz := to_timestamp(lower(p_taken) + 1577836800::bigint);
   v_last timestamptz := to_timestamp(upper(p_taken) + 1577836800::bigint);
+  v_zone text := private.zone_at(p_user_id, v_first);
   v_day date := (v_first at time zone v_zone)::date;
 begin
-  if ((v_last - interval '1 second') at time zone v_zone)::date = v_day then
-    insert into public.daily_activity as d (user_id, day, view_seconds, first_at, last_at)
-    values (p_user_id, v_day, p_seconds, v_first, v_last)
-        on conflict (user_id, day) do update
-       set view_seconds = d.view_seconds + excluded.view_seconds,
-           first_at = least(d.first_at, excluded.first_at),
-           last_at = greatest(d.last_at, excluded.last_at);
+  if p_taken = int4multirange(range_merge(p_taken))
+     and ((v_last - interval '1 second') at time zone v_zone)::date = v_day
+  then
+    perform private.touch_day(p_user_id, v_day, v_first, v_last, p_seconds => p_seconds);
     return;
   end if;
-  insert into public.daily_activity as d (user_id, day, view_seconds, first_at, last_at)
-  select p_user_id, s.day, sum(extract(epoch from s.until - s.since)), min(s.since), max(s.until)
-    from (
-      select y.day::date as day,
-             greatest(x.since, y.day at time zone v_zone) as since,
-             least(x.until, (y.day + interval '1 day') at time zone v_zone) as until
-        from (
-          select to_timestamp(lower(r) + 1577836800::bigint) as since,
-                 to_timestamp(upper(r) + 1577836800::bigint) as until
-            from unnest(p_taken) as r
-        ) as x
-       cross join lateral generate_series(
-         date_trunc('day', x.since at time zone v_zone),
-         date_trunc('day', (x.until - interval '1 second') at time zone v_zone),
-         interval '1 day') as y (day)
-    ) as s
-   where s.until > s.since
-   group by s.day
-   order by s.day
-      on conflict (user_id, day) do update
-     set view_seconds = d.view_seconds + excluded.view_seconds,
-         first_at = least(d.first_at, excluded.first_at),
-         last_at = greatest(d.last_at, excluded.last_at);
+  perform private.touch_day(p_user_id, s.day, s.first_at, s.last_at, p_seconds => s.seconds)
+     from (
+       select z.day, min(z.since) as first_at, max(z.until) as last_at,
+              sum(extract(epoch from z.until - z.since))::integer as seconds
+         from (
+           select y.day::date as day,
+                  greatest(x.since, y.day at time zone x.zone) as since,
+                  least(x.until, (y.day + interval '1 day') at time zone x.zone) as until
+             from (
+               select p.since, to_timestamp(upper(p.piece) + 1577836800::bigint) as until,
+                      private.zone_at(p_user_id, p.since) as zone
+                 from (
+                   select r as piece, to_timestamp(lower(r) + 1577836800::bigint) as since
+                     from unnest(p_taken) as r
+                 ) as p
+             ) as x
+            cross join lateral generate_series(
+              date_trunc('day', x.since at time zone x.zone),
+              date_trunc('day', (x.until - interval '1 second') at time zone x.zone),
+              interval '1 day') as y (day)
+         ) as z
+        where z.until > z.since
+        group by z.day
+        order by z.day
+     ) as s;
 end
 $$;
 comment on function private.add_view_seconds(uuid, int4multirange, integer) is

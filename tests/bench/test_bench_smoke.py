@@ -100,8 +100,14 @@ def test_certificates_are_measured_in_every_script(report: dict[str, list[list[s
     assert all(_is_positive(cell) for row in rows for cell in row[1:])
 
 
+def test_the_dashboard_is_measured(report: dict[str, list[list[str]]]) -> None:
+    rows = report["A dashboard, in the database"][1:]
+    assert len(rows) == 4
+    assert all(_is_positive(row[column]) for row in rows for column in (1, 4))
+
+
 def test_targets_are_printed_with_the_machine(report: dict[str, list[list[str]]]) -> None:
-    assert len(report["Targets"]) == 1 + 9
+    assert len(report["Targets"]) == 1 + 10
     assert {"cores", "memory", "PostgreSQL", "PostgREST", "Python"} <= {
         row[0] for row in report["Benchmark"]
     }

@@ -172,6 +172,13 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
         (ask, "POST", f"certificates/{LESSON}/{command}", {"reason": "Because"})
         for command, ask in COMMANDS.items()
     ),
+    (lambda c: c.dashboard(), "GET", "analytics/me", None),
+    (
+        lambda c: c.dashboard(cursor="1_2", limit=5),
+        "GET",
+        "analytics/me?cursor=1_2&limit=5",
+        None,
+    ),
     (
         lambda c: c.recalculate(LESSON),
         "POST",
