@@ -84,6 +84,9 @@ CODES: Mapping[str, Code] = {
     "progress_exists": Code(
         409, "Learners have progress here", "Deleting would lose progress: archive, or force."
     ),
+    "limit_reached": Code(
+        409, "You cannot keep more of these", "Notes, collections and saved items are limited."
+    ),
     "body_too_large": Code(413, "The body is over 1 MiB", "The request body is over 1 MiB."),
     "unsupported_media_type": Code(
         415, "The body must be application/json", "The body is not declared as plain JSON."

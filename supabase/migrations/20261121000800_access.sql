@@ -24,11 +24,11 @@ grant execute on function private.my_course_ids() to authenticated;
 
 -- courses
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
-grant insert (slug, title, author, category, description, image_url, duration_minutes, rating,
+grant insert (slug, title, author, category, description, language, image_url, duration_minutes, rating,
   badges, collections, status, enrollment_mode, content_access)
   on table public.courses to service_role;
 grant delete on table public.courses to service_role;
-grant update (slug, title, author, category, description, image_url, duration_minutes, rating,
+grant update (slug, title, author, category, description, language, image_url, duration_minutes, rating,
   badges, collections, status, enrollment_mode, content_access)
   on table public.courses to service_role;
 create policy "Anyone reads published courses" on public.courses

@@ -85,7 +85,8 @@ as $$
   with known (kind, fields, required) as (
     values
       ('course', '{"slug": "string", "title": "string", "author": "string", "category": "string",
-        "description": "string", "image_url": "string", "duration_minutes": "integer",
+        "description": "string", "language": "string", "image_url": "string",
+        "duration_minutes": "integer",
         "rating": "number", "badges": "texts", "collections": "texts", "status": "string",
         "enrollment_mode": "string", "content_access": "string", "resources": "array"}'::jsonb,
         array['slug', 'title', 'status']),
@@ -196,7 +197,8 @@ create function private.course_defaults(p_kind text) returns jsonb
 language sql immutable parallel safe security invoker set search_path = ''
 return case p_kind
   when 'course' then
-    '{"title": null, "author": null, "category": null, "description": null, "image_url": null,
+    '{"title": null, "author": null, "category": null, "description": null,
+      "language": "english", "image_url": null,
       "duration_minutes": null, "rating": null, "badges": [], "collections": [], "status": null,
       "enrollment_mode": "open", "content_access": "enrolled"}'::jsonb
   when 'module' then
@@ -541,9 +543,9 @@ begin
   v_fields := private.changed_fields('course', to_jsonb(v_old), to_jsonb(n));
   if v_fields <> '{}' then
     update public.courses
-       set (title, author, category, description, image_url, duration_minutes, rating, badges,
+       set (title, author, category, description, language, image_url, duration_minutes, rating, badges,
             collections, status, enrollment_mode, content_access)
-         = (n.title, n.author, n.category, n.description, n.image_url, n.duration_minutes,
+         = (n.title, n.author, n.category, n.description, n.language, n.image_url, n.duration_minutes,
             n.rating, n.badges, n.collections, n.status, n.enrollment_mode, n.content_access)
      where id = v_course_id;
   end if;

@@ -106,7 +106,7 @@ def build(connection: Connection) -> World:
     Courses: `main` (published, for the enrolled), `open` (published, for everyone), `invite` and
     `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun` and
     taken one completion back; of its quiz one attempt is submitted, waiting for a grade, and one is
-    open. `other` is enrolled in `open` alone. Staff work on `main` and
+    open. `other` is enrolled in `open` alone. Both have a note, and a collection with a course in it. Staff work on `main` and
     `draft`.
     """
     world = World(connection)
@@ -229,6 +229,23 @@ def build(connection: Connection) -> World:
         ):
             answer = world.call(person, function, world.lessons[lesson])
             world.ids[f"{name} of {person}"] = answer["attempt"]["id"]
+    for person, lesson in (("learner", "done"), ("other", "open")):
+        world.ids[f"note of {person}"] = world.call(
+            person,
+            "insert into public.notes (lesson_id, body) values (%s, %s) returning id::text",
+            world.lessons[lesson],
+            f"Thought of {person}",
+        )
+        world.ids[f"collection of {person}"] = world.call(
+            person, "insert into public.collections (name) values ('Later') returning id::text"
+        )
+        world.ids[f"item of {person}"] = world.call(
+            person,
+            "insert into public.collection_items (collection_id, course_id) values (%s, %s)"
+            " returning id::text",
+            world.ids[f"collection of {person}"],
+            world.courses["main"],
+        )
     for person in ("learner", "other"):
         world.ids[f"enrollment of {person}"] = _one(
             connection,
