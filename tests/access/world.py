@@ -106,8 +106,8 @@ def build(connection: Connection) -> World:
     Courses: `main` (published, for the enrolled), `open` (published, for everyone), `invite` and
     `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun` and
     taken one completion back; of its quiz one attempt is submitted, waiting for a grade, and one is
-    open. `other` is enrolled in `open` alone. Both have a note, and a collection with a course in it. Staff work on `main` and
-    `draft`.
+    open. `other` is enrolled in `open` alone. Both have a note, and a collection with their
+    course in it. Staff work on `main` and `draft`.
     """
     world = World(connection)
     mark = uuid.uuid4().hex[:12]
@@ -229,7 +229,7 @@ def build(connection: Connection) -> World:
         ):
             answer = world.call(person, function, world.lessons[lesson])
             world.ids[f"{name} of {person}"] = answer["attempt"]["id"]
-    for person, lesson in (("learner", "done"), ("other", "open")):
+    for person, lesson, course in (("learner", "done", "main"), ("other", "open", "open")):
         world.ids[f"note of {person}"] = world.call(
             person,
             "insert into public.notes (lesson_id, body) values (%s, %s) returning id::text",
@@ -244,7 +244,7 @@ def build(connection: Connection) -> World:
             "insert into public.collection_items (collection_id, course_id) values (%s, %s)"
             " returning id::text",
             world.ids[f"collection of {person}"],
-            world.courses["main"],
+            world.courses[course],
         )
     for person in ("learner", "other"):
         world.ids[f"enrollment of {person}"] = _one(
