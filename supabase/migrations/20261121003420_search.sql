@@ -161,7 +161,8 @@ create trigger _810_search_text after update of title, content on public.lessons
   for each row
   when ((old.title, old.content) is distinct from (new.title, new.content))
   execute function private.tg_lessons__search();
-create trigger _820_search_place after update of course_id, is_preview, archived_at on public.lessons
+create trigger _820_search_place
+  after update of module_id, course_id, is_preview, archived_at on public.lessons
   for each row
   when ((old.course_id, old.is_preview, old.archived_at is null)
     is distinct from (new.course_id, new.is_preview, new.archived_at is null))
@@ -185,7 +186,7 @@ select l.course_id, l.id, l.is_preview, c.language, regexp_replace(l.title, '[[:
 -- syntax.
 create function private.search_queries(p_query text)
 returns table (language text, query tsquery)
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security invoker rows 2 set search_path = ''
 as $$
 declare
   v_query text := left(p_query, 200);
@@ -213,6 +214,9 @@ begin
         from asked a
     )
     select r.name, r.words from read r where numnode(r.words) > 0;
+exception when internal_error then
+  -- PostgreSQL's parser gives up on dozens of minus signs ("tsquery stack too small").
+  return;
 end
 $$;
 comment on function private.search_queries(text) is
@@ -226,16 +230,15 @@ language plpgsql immutable parallel safe security invoker set search_path = ''
 as $$
 declare
   v_words text;
-  v_from integer := 1;
+  v_from integer;
 begin
   select string_agg(distinct m[1], '|') into v_words
     from regexp_matches(p_query::text, '''([[:alnum:]]{2,})', 'g') as m;
-  if v_words is not null then
-    v_from := greatest(1, regexp_instr(
-      p_text collate pg_catalog.pg_c_utf8, '\m(?:' || v_words || ')', 1, 1, 0, 'i') - 200);
-  end if;
-  -- Not from the middle of a word.
-  return case when v_from = 1 then left(p_text, 2000)
+  -- All that follows the first of them; regexp_instr would look for every one.
+  v_from := char_length(p_text) - 200 - char_length(substring(
+    p_text collate pg_catalog.pg_c_utf8 from '(?i)\m(?:' || v_words || ').*'));
+  return case when v_from is null or v_from <= 1 then left(p_text, 2000)
+    -- Not from the middle of a word.
     else regexp_replace(substr(p_text, v_from, 2000), '^\S*\s', '') end;
 end
 $$;
@@ -255,7 +258,7 @@ begin
   if p_query is not null then
     v_text := ts_headline(p_language::regconfig, v_text, p_query,
       'StartSel=' || chr(2) || ', StopSel=' || chr(3) || case when p_whole
-        then ', HighlightAll=true' else ', MaxWords=40, MinWords=25' end);
+        then ', HighlightAll=true' else ', MaxFragments=1, MaxWords=40, MinWords=25' end);
   elsif not p_whole then
     v_text := left(v_text, 200);
   end if;
