@@ -109,7 +109,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_user_id uuid := private.require_user();
-  v_page constant integer := 20000;
+  v_page constant integer := 10000;
   v_table record;
   v_row text;
   v_rows jsonb[];
@@ -130,19 +130,18 @@ begin
       -- Points and keys of an attempt open by the lesson's policy, here as everywhere.
       when 'user_assessment_attempts' then $sql$
         to_jsonb(t) || jsonb_build_object('results', (
-          select private.attempt_json(t, l) -> 'results' from public.lessons l where l.id = t.lesson_id))
+          select private.attempt_json(t, l) -> 'results'
+            from public.lessons l where l.id = (t).lesson_id))
         $sql$
       -- Who else was involved is not the caller's data.
-      when 'audit_log' then $sql$ to_jsonb(t) - case when t.actor_id = $1 then '' else 'actor_id' end $sql$
+      when 'audit_log' then $sql$ to_jsonb(t) - case when (t).actor_id = $1 then '' else 'actor_id' end $sql$
       -- The index of the text beside it.
       when 'notes' then $sql$ to_jsonb(t) - 'words' $sql$
       else 'to_jsonb(t)' end;
     execute format($sql$
       select array(
-        select %s from %s t
-         where t.%I = $1 %s
-         order by %s
-         limit %s)
+        select %s
+          from (select t from %s t where t.%I = $1 %s order by %s limit %s) as page)
       $sql$,
       v_row, v_table.relation, v_table.owner_column,
       case when p_after is not null and cardinality(v_table.keys) > 0 then (
