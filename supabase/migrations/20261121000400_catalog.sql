@@ -43,6 +43,10 @@ comment on column public.courses.total_weight is 'Sum of the weights of the coun
 comment on column public.courses.catalog_version is
   'Rises with every change of a lesson''s order, place or countability.';
 
+create index courses_published_idx on public.courses (id) where status = 'published';
+create index courses_category_idx on public.courses (category, id) where status = 'published';
+create index courses_language_idx on public.courses (language);
+
 create table public.course_staff (
   course_id bigint not null references public.courses (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,

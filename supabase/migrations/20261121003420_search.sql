@@ -15,8 +15,6 @@ select private.require_free(array[
 create schema if not exists extensions;
 create extension if not exists pg_trgm with schema extensions;
 
-create index courses_language_idx on public.courses (language);
-
 -- The table ------------------------------------------------------------------------------------------
 
 -- Linear in the text, whatever it holds: authors write this. Single spaces are no match: each costs.

@@ -5,9 +5,6 @@ select private.require_free(array[
   'private.get_course_cards', 'private.get_course_resources', 'public.get_course_cards',
   'public.get_course_resources']);
 
-create index courses_published_idx on public.courses (id) where status = 'published';
-create index courses_category_idx on public.courses (category, id) where status = 'published';
-
 -- First the page's ids, newest course first, each by an index of its own; then everything about them at
 -- once. Learners keep the archived courses that they are enrolled in.
 create function private.get_course_cards(

@@ -5,10 +5,6 @@ select private.require_free(array[
   'private.export_my_data', 'private.personal_tables', 'private.tg_daily_activity__off',
   'private.tg_profiles__forget', 'private.tg_users__forget', 'public.export_my_data']);
 
--- A learner's own log is read whole, and changed when their account goes.
-create index audit_log_user_idx on public.audit_log (user_id) where user_id is not null;
-create index audit_log_actor_idx on public.audit_log (actor_id) where actor_id is not null;
-
 -- Opting out of the history of days ------------------------------------------------------------------
 -- In one place for all that write days: the insert half of an upsert passes here whether or not the day
 -- is there already.

@@ -169,7 +169,7 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
         "import_attempt",
         # A trigger: history has no other writer.
         "tg_enrollments__event",
-        # Triggers: what a learner no longer wants kept, and a removed learner's name in the history.
+        # Triggers: what a learner no longer wants kept, and a removed learner's id in the log.
         "tg_profiles__forget",
         "tg_users__forget",
     }
