@@ -176,7 +176,8 @@ create policy "Learners delete their own notes" on public.notes
 
 -- From the batch -------------------------------------------------------------------------------------
 -- The same end state in whatever order the writes of two devices come in: the newest stands, and of two
--- of one instant the greater, so that neither device's order of sending decides.
+-- of one instant the greater, so that neither device's order of sending decides. Where a lesson is given
+-- the course follows from it: it may have moved while the learner was offline.
 
 create function private.put_note(
   p_user_id uuid, p_note_id uuid, p_course_id bigint, p_lesson_id uuid, p_position_seconds integer,
@@ -184,6 +185,8 @@ create function private.put_note(
 ) returns boolean
 language plpgsql volatile security invoker set search_path = ''
 as $$
+declare
+  v_course_id bigint;
 begin
   if p_note_id is null then
     perform private.fail('invalid_value', 422, 'A note has an id');
@@ -192,9 +195,13 @@ begin
   elsif p_position_seconds not between 0 and 604800 then
     perform private.fail('invalid_value', 422, 'position_seconds must be between 0 and 604800');
   end if;
+  v_course_id := private.require_visible(
+    case when p_lesson_id is null then p_course_id end, p_lesson_id);
+  -- A batch may complete a lesson of this course after it has locked rows here.
+  perform private.share_course(v_course_id);
   insert into public.notes as n
     (user_id, id, course_id, lesson_id, position_seconds, body, edited_at)
-  values (p_user_id, p_note_id, p_course_id, p_lesson_id, p_position_seconds, p_body,
+  values (p_user_id, p_note_id, v_course_id, p_lesson_id, p_position_seconds, p_body,
     least(p_at, private.clock()))
       on conflict (user_id, id) do update
      set course_id = excluded.course_id,

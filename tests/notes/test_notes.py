@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -353,6 +355,54 @@ def test_an_id_of_anothers_note_is_just_an_id(operator: Actor, learner: Learners
     with pytest.raises(errors.InsufficientPrivilege):
         put(operator, bob, user=ann.user, id=note, course_id=course.id, at=NOON + timedelta(9))
     assert [row["body"] for row in notes_of(operator, ann)] == ["Ann's"]
+
+
+def test_a_lesson_that_moved_meanwhile_takes_its_note_along(
+    operator: Actor, learner: Learners
+) -> None:
+    here, there = (make_course(operator, [1], content_access="public") for _ in range(2))
+    lesson, someone = here.all[0], learner()
+    operator.call("move_lesson", p_lesson_id=lesson, p_module_id=there.modules[0], p_position=9)
+    assert put(operator, someone, id=uuid.uuid4(), course_id=here.id, lesson_id=lesson)
+    [note] = notes_of(operator, someone)
+    assert note["course_id"] == there.id
+
+
+def test_a_note_in_a_batch_and_an_edit_of_its_course_do_not_lock_each_other_out(
+    operator: Actor, learner: Learners, actors: Any
+) -> None:
+    """The batch shares the course before it touches a row of it, so an edit waits for all of it."""
+    course, other = (make_course(operator, [1], content_access="public") for _ in range(2))
+    someone, author = learner(), actors()
+    someone.call("enroll", p_course_id=course.id)
+    answers: list[Any] = []
+    move = {
+        "p_lesson_id": course.all[0],
+        "p_module_id": other.modules[0],
+        "p_position": 9,
+    }
+    editing = threading.Thread(target=lambda: answers.append(author.call("move_lesson", **move)))
+    with operator.connection.transaction():
+        put(operator, someone, id=uuid.uuid4(), lesson_id=course.all[0])
+        editing.start()
+        wait_for_lock(actors(), author)
+        # What the batch does next: it would wait for the author, who waits for the note's row.
+        operator.run("select private.share_course(%s)", course.id)
+    editing.join(30)
+    assert answers
+    [note] = notes_of(operator, someone)
+    assert note["course_id"] == other.id
+
+
+def wait_for_lock(watcher: Actor, waiting: Actor) -> None:
+    for _ in range(600):
+        if watcher.one(
+            "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s",
+            waiting.connection.info.backend_pid,
+        ):
+            return
+        time.sleep(0.05)
+    pytest.fail("nobody waits")
 
 
 @pytest.mark.parametrize(

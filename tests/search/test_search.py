@@ -6,10 +6,11 @@ import html
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from shared import courses
 from tests.database.actors import Actor, Refused, make_course
 from tests.stack import Stack
 from tests.support.scratch import scratch_database
@@ -413,3 +414,17 @@ def test_what_is_no_search_is_refused_422(learner: Learners, bad: dict[str, Any]
     with pytest.raises(Refused) as refused:
         learner().call("search_catalog", **{"p_query": "x", **bad})
     assert (refused.value.code, refused.value.status) == ("invalid_value", 422)
+
+
+def test_the_database_knows_the_languages_of_the_format(operator: Actor) -> None:
+    known = operator.one(
+        "select array_agg(m[1] order by m[1]) from regexp_matches(("
+        "select pg_get_constraintdef(oid) from pg_constraint where conname = 'language_is_known'),"
+        " '''(\\w+)''', 'g') m"
+    )
+    assert known == sorted(get_args(courses.Language))
+    configured = operator.one(
+        "select array_agg(cfgname::text order by cfgname::text) from pg_ts_config"
+        " where cfgnamespace = 'pg_catalog'::regnamespace"
+    )
+    assert set(known) <= set(configured)
