@@ -15,14 +15,14 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from bench import coldstart, cost, load, machine, seed, target
+from bench import coldstart, cost, heartbeats, load, machine, quiz, seed, target
 from bench.learners import Population
 from bench.report import Report
 from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "cold")
+PARTS = ("load", "cost", "quiz", "cold", "heartbeats")
 COURSE_LESSONS = 50
 
 
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures = (
         sum(cell.failures for cell in report.load.closed + report.load.open) if (report.load) else 0
     )
+    if report.heartbeats is not None:
+        failures += sum(door.failures for door in report.heartbeats.doors.values())
     return 1 if failures else 0
 
 
@@ -85,11 +87,22 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
         with_gateway=options.gateway,
     )
     cost_plan = cost.Plan()
+    beats_plan = heartbeats.Plan(rounds=options.rounds, seconds=options.seconds)
     if options.quick:
         load_plan = replace(
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
             open_learners=8, open_seconds=0.3,
         )  # fmt: skip
+        beats_plan = heartbeats.Plan(
+            learners=20,
+            history=3,
+            beats=2,
+            connections=2,
+            sample=3,
+            sessions=4,
+            rounds=1,
+            seconds=0.2,
+        )
         cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5), detour_learners=1)
     try:
         if "cold" in parts:
@@ -97,8 +110,14 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             report.cold = coldstart.measure(stack, 1 if options.quick else 5)
         if "cost" in parts:
             report.costs = cost.measure(stack["DB_URL"], tag, cost_plan)
+        if "quiz" in parts:
+            target.say("quiz: measuring")
+            learners = 2 if options.quick else quiz.LEARNERS
+            report.quiz = quiz.measure(stack["DB_URL"], tag, learners)
         if "load" in parts:
             report.load = _load(stack, tag, load_plan)
+        if "heartbeats" in parts:
+            report.heartbeats = heartbeats.measure(stack, tag, beats_plan)
     finally:
         if not stack.is_own:
             with psycopg.connect(stack["DB_URL"], autocommit=True) as db:

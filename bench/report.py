@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.cost import POSITIONS, Cost, Costs
+from bench.heartbeats import Heartbeats
 from bench.load import Load
+from bench.quiz import LIMIT, QUESTIONS, Figures
 
 OPERATIONS = ("complete", "course", "next", "recalculate")
 
@@ -19,12 +21,15 @@ class Report:
     head: list[tuple[str, str]]
     load: Load | None = None
     costs: Costs | None = None
+    quiz: Figures | None = None
     cold: tuple[float, float] | None = None
+    heartbeats: Heartbeats | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
-        if self.load is not None or self.costs is not None or self.cold is not None:
+        measured = (self.load, self.costs, self.quiz, self.cold, self.heartbeats)
+        if any(part is not None for part in measured):
             parts.append(self._summary())
         if self.load is not None:
             parts += [self._closed(self.load), self._open(self.load)]
@@ -32,6 +37,10 @@ class Report:
                 parts.append(self._cpu(self.load))
         if self.costs is not None:
             parts += [self._places(self.costs), self._rest(self.costs)]
+        if self.quiz is not None:
+            parts.append(self._quiz(self.quiz))
+        if self.heartbeats is not None:
+            parts.append(self._heartbeats(self.heartbeats))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -73,6 +82,14 @@ class Report:
                     "at most 1.2",
                 ]
             )
+        if self.quiz is not None:
+            rows.append(
+                [
+                    f"submit of {QUESTIONS} questions to a plain completion, worst quiz",
+                    number(self.quiz.worst, 1),
+                    f"at most {LIMIT:.0f}",
+                ]
+            )
         if self.cold is not None:
             rows.append(
                 [
@@ -81,6 +98,25 @@ class Report:
                     "below 0.6 s",
                 ]
             )
+        if self.heartbeats is not None:
+            beats = self.heartbeats
+            rows += [
+                [
+                    "a heartbeat in the database",
+                    f"{number(beats.one.time, 2)} ms",
+                    "below 2 ms",
+                ],
+                [
+                    f"HOT updates of {beats.plan.learners:,} sessions, the lowest of a table",
+                    f"{number(beats.hot, 1)} %",
+                    "at least 95 %",
+                ],
+                [
+                    f"throughput of `view`, function to PostgREST, {beats.plan.sessions} sessions",
+                    number(beats.ratio, 2),
+                    "at least 0.5",
+                ],
+            ]
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
 
     def _closed(self, load: Load) -> str:
@@ -184,6 +220,46 @@ class Report:
             head, rows
         )
 
+    def _heartbeats(self, beats: Heartbeats) -> str:
+        one = beats.one
+        updates = [
+            [
+                name,
+                f"{counted.updates:,}",
+                number(counted.share, 1),
+                f"{counted.rows:,}",
+                f"{counted.dead:,}",
+                f"{counted.growth // 1024:,}",
+            ]
+            for name, counted in beats.by_table.items()
+        ]
+        through = [
+            [
+                name,
+                number(cell_rate(door.rates), 0),
+                *(number(door.latency(percent), 1) for percent in (50, 95, 99)),
+                str(door.failures),
+                str(door.waits),
+            ]
+            for name, door in beats.doors.items()
+        ]
+        spread = " to ".join(number(value, 2) for value in one.spread)
+        return (
+            "## Heartbeats\n\n"
+            f"{beats.progress_rows:,} rows of progress, {beats.sessions:,} sessions. One heartbeat "
+            f"in the database: {number(one.time, 2)} ms by the clock (quartiles {spread}), "
+            f"{number(one.cpu - beats.nothing.cpu, 2)} ms of CPU, "
+            f"{number(one.page_count, 0)} pages, {number(one.wal_bytes, 0)} bytes of WAL.\n\n"
+            f"{beats.plan.learners:,} sessions, a heartbeat every 30 s of a clock that the bench "
+            f"sets, {beats.sent:,} in all:\n\n"
+            + table(
+                ["table", "updates", "HOT, %", "rows", "dead rows left", "grown by, KiB"], updates
+            )
+            + f"\n\nClosed loop of {beats.plan.sessions} sessions; times in milliseconds. Waits "
+            "are sessions found waiting for a lock, looked for ten times a second.\n\n"
+            + table(["door", "a second", "p50", "p95", "p99", "failed", "waits"], through)
+        )
+
     def _rest(self, costs: Costs) -> str:
         sizes = sorted({size for size, _ in costs.by_place})
         base = costs.by_place[sizes[0], "half"]
@@ -216,6 +292,27 @@ class Report:
             + "\n\nThe least is one upsert, one counter and one event: no access rule, lock, "
             f"module, day or answer. A completion costs {number(by_cpu, 1)} times that by CPU with "
             f"the commit, {number(by_clock, 1)} times by the clock without it."
+        )
+
+    def _quiz(self, quiz: Figures) -> str:
+        rows = [
+            [
+                name,
+                number(cost.cpu - quiz.nothing.cpu, 2),
+                number(ratio, 1),
+                number(cost.time, 2),
+                number(cost.page_count, 0),
+                number(cost.wal_bytes, 0),
+            ]
+            for name, cost, ratio in [
+                ("a plain completion", quiz.completion, 1.0),
+                *((name, cost, quiz.ratio(name)) for name, cost in quiz.submits.items()),
+            ]
+        ]
+        head = ["quiz", "ms of CPU", "to a completion", "ms by the clock", "pages", "WAL bytes"]
+        return (
+            f"## Starting, grading and submitting {QUESTIONS} questions, in the database\n\n"
+            + table(head, rows)
         )
 
 

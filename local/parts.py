@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -72,7 +73,7 @@ def auth(stack: Stack) -> Program:
         # It keeps uploaded files under its working directory.
         folder=stack.folder,
         log=stack.folder / "logs" / "auth.log",
-        is_ready=_answers(f"{stack.url('auth')}/auth/v1/health"),
+        is_ready=_serves_visitors(stack),
     )
 
 
@@ -113,6 +114,7 @@ def functions(stack: Stack) -> Program:
     """This repository's functions, served by functions-framework as in the cloud."""
     environment = {
         **base_environment(),
+        "WAYMARK_CREDENTIAL_KEY": stack.secrets.credential_key,
         **{k: v for k, v in os.environ.items() if k.startswith("WAYMARK_") or k == "LOG_LEVEL"},
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
@@ -125,6 +127,15 @@ def functions(stack: Stack) -> Program:
         # The gateway stands before the functions, and says whom it saw.
         "WAYMARK_TRUSTED_PROXIES": "1",
         "WAYMARK_PROXY_SECRET": stack.secrets.proxy,
+        # Here one process serves learners and works on jobs, so it holds the service key too.
+        # Where they are deployed apart, as docs/how-to/deploy.md says, learners' functions do not.
+        "SUPABASE_SECRET_KEY": stack.secrets.secret,
+        "WAYMARK_WORKER_SECRET": stack.secrets.worker,
+        "WAYMARK_FUNCTIONS_URL": f"{stack.url('gateway')}/functions/v1",
+        "SMTP_HOST": HOST,
+        "SMTP_PORT": str(stack.ports["mail"]),
+        "SMTP_ADMIN_EMAIL": "waymark@example.com",
+        "SMTP_SENDER_NAME": "Waymark",
         # One worker: this machine also runs the database, the clients and the tests.
         "WORKERS": "1",
     }
@@ -146,6 +157,30 @@ def functions(stack: Stack) -> Program:
     )
 
 
+def mail(stack: Stack) -> Program:
+    """A mail server that keeps every mail as a file."""
+    return Program(
+        name="mail",
+        command=[sys.executable, "-P", "-m", "local.mail", stack.name],
+        environment={**base_environment(), "PYTHONPATH": str(ROOT)},
+        folder=ROOT,
+        log=stack.folder / "logs" / "mail.log",
+        is_ready=_listens(stack.ports["mail"]),
+    )
+
+
+def worker(stack: Stack) -> Program:
+    """What wakes the job worker, which is one of the functions."""
+    return Program(
+        name="worker",
+        command=[sys.executable, "-P", "-m", "local.worker", stack.name],
+        environment={**base_environment(), "PYTHONPATH": str(ROOT)},
+        folder=ROOT,
+        log=stack.folder / "logs" / "worker.log",
+        is_ready=_at_once,
+    )
+
+
 def gateway(stack: Stack, listener: int) -> Program:
     """The one door in front of the parts; it serves a socket that the supervisor keeps open."""
     return Program(
@@ -162,6 +197,50 @@ def gateway(stack: Stack, listener: int) -> Program:
 def _platform() -> str:
     machine = os.uname().machine
     return f"{sys.platform}-{'arm64' if machine in ('aarch64', 'arm64') else 'x64'}"
+
+
+async def _at_once() -> bool:
+    return True
+
+
+def _listens(port: int) -> Callable[[], Awaitable[bool]]:
+    """Return a check that somebody listens on a port."""
+
+    async def check() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    return check
+
+
+def _serves_visitors(stack: Stack) -> Callable[[], Awaitable[bool]]:
+    """Return a check that Storage lists files for whoever is signed out.
+
+    The first such request of a process fails, when it is refused its grants: see sql/roles.sql.
+    """
+    headers = {
+        "apikey": stack.secrets.publishable,
+        "Authorization": f"Bearer {stack.anon_token}",
+    }
+
+    async def check() -> bool:
+        timeout = aiohttp.ClientTimeout(total=5)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+                session.post(
+                    f"{stack.url('auth')}/storage/v1/object/list/none", json={"prefix": ""}
+                ) as answer,
+            ):
+                return answer.status < 500
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    return check
 
 
 def _answers(url: str, ok: bool = False) -> Callable[[], Awaitable[bool]]:

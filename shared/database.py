@@ -62,11 +62,11 @@ class Database:
         rpc: str,
         arguments: Mapping[str, Any],
         *,
-        token: str,
+        token: str | None,
         request_id: str,
         visitor: str | None = None,
     ) -> bytes:
-        """The JSON that the function `rpc` returns to the token's owner.
+        """The JSON that the function `rpc` returns to the token's owner, or to anon without one.
 
         `visitor` is the address that the call came from; the database believes us by the proxy
         secret, and limits signed-out callers by it. Tries once more when the first try clashed with
@@ -78,10 +78,11 @@ class Database:
         body = to_json(arguments)
         headers = {
             "apikey": self._apikey,
-            "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
             "X-Request-Id": request_id,
         }
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         if visitor is not None and self._proxy_secret is not None:
             headers["X-Waymark-Client"] = visitor
             headers["X-Waymark-Proxy-Secret"] = self._proxy_secret

@@ -5,6 +5,7 @@ create table public.profiles (
   id uuid primary key references auth.users (id) on delete cascade,
   display_name text check (char_length(display_name) between 1 and 200),
   timezone text not null default 'UTC',
+  mail_opt_out boolean not null default false,
   activity_history boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -12,6 +13,7 @@ create table public.profiles (
 comment on table public.profiles is 'One row per user: name shown to staff and on certificates, time zone.';
 comment on column public.profiles.timezone is
   'IANA zone in which the learner''s days are counted; an unknown one becomes UTC.';
+comment on column public.profiles.mail_opt_out is 'No mails to this learner; messages in the app go on.';
 
 comment on column public.profiles.activity_history is
   'Whether days of activity are kept, for streaks and heat maps; false forgets them and keeps no more.';
@@ -94,9 +96,9 @@ select id, private.display_name(raw_user_meta_data),
 
 revoke all on table public.profiles from anon, authenticated, service_role;
 grant select on table public.profiles to authenticated, service_role, waymark_writer;
-grant insert (id, display_name, timezone, activity_history)
+grant insert (id, display_name, timezone, mail_opt_out, activity_history)
   on table public.profiles to authenticated, service_role;
-grant update (display_name, timezone, activity_history)
+grant update (display_name, timezone, mail_opt_out, activity_history)
   on table public.profiles to authenticated, service_role;
 
 create policy "Users read their own profile" on public.profiles

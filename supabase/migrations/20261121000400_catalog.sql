@@ -29,6 +29,14 @@ create table public.courses (
     constraint enrollment_mode_is_valid check (enrollment_mode in ('open', 'invite')),
   content_access text not null default 'enrolled'
     constraint content_access_is_valid check (content_access in ('public', 'enrolled')),
+  certificate_enabled boolean not null default true,
+  certificate_min_percent numeric(5, 2) not null default 100
+    check (certificate_min_percent > 0 and certificate_min_percent <= 100),
+  certificate_min_score numeric(5, 2) check (certificate_min_score between 0 and 100),
+  certificate_valid_months integer check (certificate_valid_months between 1 and 1200),
+  certificate_hours numeric(7, 2) check (certificate_hours between 0 and 99999),
+  certificate_template text check (
+    certificate_template ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and char_length(certificate_template) <= 100),
   total_lessons integer not null default 0 check (total_lessons >= 0),
   total_weight bigint not null default 0 check (total_weight >= 0),
   catalog_version bigint not null default 1,
@@ -38,6 +46,13 @@ create table public.courses (
 comment on table public.courses is 'Courses. Totals and version are maintained, never written by hand.';
 comment on column public.courses.language is
   'How search reads the course''s words: a text search configuration of PostgreSQL; simple for other languages.';
+comment on column public.courses.certificate_min_percent is
+  'Percent from which a certificate is issued; 100 is the completion of the course.';
+comment on column public.courses.certificate_min_score is
+  'What the mean of the reported quiz scores must reach for a certificate; null asks for none.';
+comment on column public.courses.certificate_valid_months is
+  'Certificates expire so long after the completion; null: never.';
+comment on column public.courses.certificate_template is 'Name of the template; null is the default one.';
 comment on column public.courses.total_lessons is 'Countable lessons: required, no preview, not archived.';
 comment on column public.courses.total_weight is 'Sum of the weights of the countable lessons.';
 comment on column public.courses.catalog_version is
@@ -123,6 +138,7 @@ create table public.lessons (
   min_view_seconds integer check (min_view_seconds between 1 and 604800),
   watch_percent integer not null default 90 check (watch_percent between 1 and 100),
   pass_percent integer not null default 70 check (pass_percent between 1 and 100),
+  certificate_min_score numeric(5, 2) check (certificate_min_score between 0 and 100),
   archived_at timestamptz,
   is_countable boolean not null
     generated always as (is_required and not is_preview and archived_at is null) stored,
@@ -147,6 +163,8 @@ comment on column public.lessons.is_countable is
   'Required, no preview, not archived: what percent counts. The one place that says so.';
 comment on column public.lessons.is_gate is
   'Countable and done by passing: what a module with rule quiz_passed asks for.';
+comment on column public.lessons.certificate_min_score is
+  'What this lesson''s reported quiz score must reach for the course''s certificate; null asks for none.';
 comment on column public.lessons.completion_rule is
   'manual: the learner says so (proves nothing); view: min_view_seconds; watch: watch_percent; submit: an attempt; pass: pass_percent.';
 

@@ -163,7 +163,8 @@ begin
     'enrolled_at', e.enrolled_at,
     'expires_at', e.expires_at,
     'completed_at', e.completed_at,
-    'cycle', e.cycle);
+    'cycle', e.cycle,
+    'certificate', private.certificate_eligibility(e));
 end
 $$;
 comment on function private.get_course_summary(bigint) is

@@ -91,7 +91,7 @@ as $$
            'public.user_assessment_attempts', 'public.audit_log', 'public.notes',
            'public.collections', 'public.collection_items', 'public.certificates',
            'public.notifications', 'private.certificate_exceptions', 'private.watch_sessions',
-           'private.client_events']) as listed
+           'private.watch_credit', 'private.client_events']) as listed
     join pg_catalog.pg_class c on c.oid = to_regclass(listed)
     join pg_catalog.pg_attribute a on a.attrelid = c.oid and not a.attisdropped
      and a.attname = case when listed = 'public.profiles' then 'id' else 'user_id' end

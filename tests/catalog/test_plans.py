@@ -27,6 +27,9 @@ LEARNER_TABLES = (
     "module_progress",
     "daily_activity",
     "progress_events",
+    "watch_sessions",
+    "watch_credit",
+    "client_events",
 )
 
 CATALOG: LiteralString = """
@@ -85,6 +88,14 @@ update public.enrollments e
 insert into public.daily_activity (user_id, day, lessons_completed, first_at, last_at)
   select l.id, current_date - d, 1, now(), now() from learner l, generate_series(1, 30) d
    order by hashtext(l.id::text || d);
+insert into private.watch_sessions (user_id, session_id, lesson_id, seconds, begun, until)
+  select p.user_id, gen_random_uuid(), p.lesson_id, 60, 0, 60
+    from public.user_progress p join learner l on l.id = p.user_id
+   order by hashtext(p.lesson_id::text || p.user_id);
+insert into private.watch_credit (user_id, spent)
+  select id, '{[0,60),[100,160),[10000,20000)}' from learner;
+insert into private.client_events (user_id, event_id)
+  select l.id, gen_random_uuid() from learner l, generate_series(1, 50) order by random();
 insert into public.progress_events (occurred_at, user_id, course_id, lesson_id, kind)
   select now() + make_interval(months => (hashtext(p.lesson_id::text) & 3)), p.user_id, p.course_id,
          p.lesson_id, 'lesson_started'
@@ -139,6 +150,18 @@ STATEMENTS: dict[str, tuple[LiteralString, int]] = {
         "select public.put_lesson_progress({lesson}, p_position_seconds => 5)",
         LESSONS_A_COURSE,
     ),
+    "heartbeat": (
+        "select public.view_lesson({lesson}, gen_random_uuid(), 30, 30, '[[0, 30]]', 'here')",
+        10,
+    ),
+    "batch": (
+        "select public.apply_events(jsonb_build_array("
+        " jsonb_build_object('id', gen_random_uuid(), 'at', to_json(now()), 'kind', 'view',"
+        "   'lesson_id', {lesson}, 'session_id', gen_random_uuid(), 'seconds', 30),"
+        " jsonb_build_object('id', gen_random_uuid(), 'at', to_json(now()), 'kind', 'complete',"
+        "   'lesson_id', {lesson})))",
+        LESSONS_A_COURSE,
+    ),
     "recalculate": ("select public.recalculate({enrollment})", 4 * LESSONS_A_COURSE),
 }
 
@@ -181,7 +204,8 @@ def measured(pushed: Scratch) -> Iterator[dict[str, tuple[Measured, Measured]]]:
         connection.execute("delete from public.enrollments")
         connection.execute(
             "truncate public.user_progress, public.module_progress, public.daily_activity,"
-            " public.progress_events"
+            " public.progress_events, private.watch_sessions, private.watch_credit,"
+            " private.client_events"
         )
         connection.execute("delete from public.courses where slug like 'plans-%'")
         connection.execute("delete from auth.users")

@@ -30,6 +30,7 @@ def assert_headers(response: httpx.Response) -> None:
     assert {"Retry-After", "Server-Timing", "X-Request-Id"} <= set(exposed)
     assert headers["cache-control"] == "no-store"
     assert headers["content-type"].startswith("application/json")
+    assert headers["x-content-type-options"] == "nosniff"
     assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
     assert "total;dur=" in headers["server-timing"]
     # On 429 and 503 it says when; elsewhere there is nothing to wait for.
