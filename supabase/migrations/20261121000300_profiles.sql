@@ -7,6 +7,7 @@ create table public.profiles (
   timezone text not null default 'UTC',
   past_timezones jsonb not null default '[]',
   mail_opt_out boolean not null default false,
+  activity_history boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -16,6 +17,9 @@ comment on column public.profiles.timezone is
 comment on column public.profiles.past_timezones is
   'Zones left behind, oldest first, at most 50: [{until, timezone}]. What happened before counts there.';
 comment on column public.profiles.mail_opt_out is 'No mails to this learner; messages in the app go on.';
+
+comment on column public.profiles.activity_history is
+  'Whether days of activity are kept, for streaks and heat maps; false forgets them and keeps no more.';
 
 alter table public.profiles enable row level security;
 
@@ -108,8 +112,10 @@ select id, private.display_name(raw_user_meta_data),
 
 revoke all on table public.profiles from anon, authenticated, service_role;
 grant select on table public.profiles to authenticated, service_role, waymark_writer;
-grant insert (id, display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
-grant update (display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
+grant insert (id, display_name, timezone, mail_opt_out, activity_history)
+  on table public.profiles to authenticated, service_role;
+grant update (display_name, timezone, mail_opt_out, activity_history)
+  on table public.profiles to authenticated, service_role;
 
 create policy "Users read their own profile" on public.profiles
   for select to authenticated, waymark_writer using ((select auth.uid()) = id);

@@ -12,6 +12,12 @@ create table public.courses (
   author text check (char_length(author) <= 300),
   category text check (char_length(category) <= 100),
   description text check (char_length(description) <= 20000),
+  language text not null default 'english'
+    constraint language_is_known check (language in (
+      'arabic', 'armenian', 'basque', 'catalan', 'danish', 'dutch', 'english', 'finnish', 'french',
+      'german', 'greek', 'hindi', 'hungarian', 'indonesian', 'irish', 'italian', 'lithuanian',
+      'nepali', 'norwegian', 'portuguese', 'romanian', 'russian', 'serbian', 'simple', 'spanish',
+      'swedish', 'tamil', 'turkish', 'yiddish')),
   image_url text check (image_url ~* '^https?://' and char_length(image_url) <= 2000),
   duration_minutes integer check (duration_minutes >= 0),
   rating numeric(3, 2) check (rating between 0 and 5),
@@ -38,6 +44,8 @@ create table public.courses (
   updated_at timestamptz not null default now()
 );
 comment on table public.courses is 'Courses. Totals and version are maintained, never written by hand.';
+comment on column public.courses.language is
+  'How search reads the course''s words: a text search configuration of PostgreSQL; simple for other languages.';
 comment on column public.courses.certificate_min_percent is
   'Percent from which a certificate is issued; 100 is the completion of the course.';
 comment on column public.courses.certificate_min_score is
@@ -49,6 +57,10 @@ comment on column public.courses.total_lessons is 'Countable lessons: required, 
 comment on column public.courses.total_weight is 'Sum of the weights of the countable lessons.';
 comment on column public.courses.catalog_version is
   'Rises with every change of a lesson''s order, place or countability.';
+
+create index courses_published_idx on public.courses (id) where status = 'published';
+create index courses_category_idx on public.courses (category, id) where status = 'published';
+create index courses_language_idx on public.courses (language);
 
 create table public.course_staff (
   course_id bigint not null references public.courses (id) on delete cascade,

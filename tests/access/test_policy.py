@@ -72,6 +72,17 @@ ROWS: dict[str, dict[str, str]] = {
         for person in ("learner", "other")
     },
     **{
+        f"public.{table}": {
+            f"the {person}'s": f"id = {{{kind} of {person}}}" for person in ("learner", "other")
+        }
+        for table, kind in (
+            ("notes", "note"),
+            ("collections", "collection"),
+            ("collection_items", "item"),
+        )
+    },
+    "private.search_entries": {"of the course": "course_id = {main} and lesson_id is null"},
+    **{
         f"private.{table}": {
             f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
         }
@@ -167,6 +178,29 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         }
         for person in ("learner", "other")
     },
+    "public.notes": {
+        f"the {person}'s": {
+            "user_id": f"{{{person}}}",
+            "lesson_id": "{lesson preview}",
+            "body": "'New'",
+        }
+        for person in ("learner", "other")
+    },
+    "public.collections": {
+        f"the {person}'s": {"user_id": f"{{{person}}}", "name": "'New'"}
+        for person in ("learner", "other")
+    },
+    "public.collection_items": {
+        f"the {person}'s": {
+            "user_id": f"{{{person}}}",
+            "collection_id": f"{{collection of {person}}}",
+            "course_id": "{invite}",
+        }
+        for person in ("learner", "other")
+    },
+    "private.search_entries": {
+        "new": {"course_id": "{main}", "language": "'english'", "title": "'New'"}
+    },
     "private.watch_sessions": {
         f"the {person}'s": {
             "user_id": f"{{{person}}}",
@@ -225,6 +259,7 @@ ARGUMENTS = {
     "p_grades": """'[{{"question_id": "essay", "points": 1}}]'::jsonb""",
     "p_user_id": "{learner}",
     "p_percent": "80",
+    "p_query": "'lesson'",
     "p_session_id": "gen_random_uuid()",
     "p_seconds": "5",
     "p_events": "'[]'::jsonb",

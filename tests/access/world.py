@@ -107,8 +107,8 @@ def build(connection: Connection) -> World:
     `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun`,
     taken one completion back and viewed its lesson for a second; of its quiz one attempt is
     submitted, waiting for a grade, and one is open. An admin has allowed the learner the
-    certificate of `main`. `other` is enrolled in `open` alone, and holds its certificate. Staff
-    work on `main` and `draft`.
+    certificate of `main`. `other` is enrolled in `open` alone, and holds its certificate. Both
+    have a note, and a collection with their course in it. Staff work on `main` and `draft`.
     """
     world = World(connection)
     mark = uuid.uuid4().hex[:12]
@@ -243,6 +243,23 @@ def build(connection: Connection) -> World:
         ):
             answer = world.call(person, function, world.lessons[lesson])
             world.ids[f"{name} of {person}"] = answer["attempt"]["id"]
+    for person, lesson, course in (("learner", "done", "main"), ("other", "open", "open")):
+        world.ids[f"note of {person}"] = world.call(
+            person,
+            "insert into public.notes (lesson_id, body) values (%s, %s) returning id::text",
+            world.lessons[lesson],
+            f"Thought of {person}",
+        )
+        world.ids[f"collection of {person}"] = world.call(
+            person, "insert into public.collections (name) values ('Later') returning id::text"
+        )
+        world.ids[f"item of {person}"] = world.call(
+            person,
+            "insert into public.collection_items (collection_id, course_id) values (%s, %s)"
+            " returning id::text",
+            world.ids[f"collection of {person}"],
+            world.courses[course],
+        )
     world.call(
         "admin",
         "select public.set_certificate_exception(%s, %s, 'allow', 'Finished elsewhere')",
