@@ -12,20 +12,30 @@ import sys
 # What imports make stays for good: looking through it for garbage is a seventh of a cold start.
 gc.disable()
 
+import functions.analytics  # noqa: E402
 import functions.assessments  # noqa: E402
+import functions.certificates  # noqa: E402
+import functions.notifications  # noqa: E402
 import functions.progress  # noqa: E402
 import functions.recalculate  # noqa: E402
 from shared import http  # noqa: E402
 from shared.settings import SettingsError  # noqa: E402
 
+analytics = functions.analytics.analytics
 assessments = functions.assessments.assessments
+certificates = functions.certificates.certificates
+notifications = functions.notifications.notifications
 progress = functions.progress.progress
 recalculate = functions.recalculate.recalculate
 waymark = http.target("waymark", *functions.FUNCTIONS)
 
 # A wrong environment is to stop the start, not the first learner.
 try:
-    http.app()
+    if http.app().config.worker is not None:
+        # With it comes the service key: only where somebody works.
+        from shared.worker.queue import worker
+
+        worker()
 except SettingsError as error:
     sys.exit(f"waymark: {error}")
 

@@ -5,6 +5,20 @@ A new function is a file, an entry here and a target in main.py; tests and docs 
 
 from __future__ import annotations
 
-from functions import assessments, progress, recalculate
+from functions import (
+    analytics,
+    assessments,
+    certificates,
+    notifications,
+    progress,
+    recalculate,
+)
 
-FUNCTIONS = (assessments.FUNCTION, progress.FUNCTION, recalculate.FUNCTION)
+FUNCTIONS = (
+    analytics.FUNCTION,
+    assessments.FUNCTION,
+    certificates.FUNCTION,
+    notifications.FUNCTION,
+    progress.FUNCTION,
+    recalculate.FUNCTION,
+)

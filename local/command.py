@@ -238,6 +238,7 @@ def _summary(stack: Stack) -> str:
         "JWT_SECRET": "JWT secret",
         "ANON_KEY": "anon key",
         "SERVICE_ROLE_KEY": "service_role key",
+        "MAIL_FOLDER": "Mails in",
     }
     values = stack.environment()
     lines = [f"  {label:18}{values[key]}" for key, label in labels.items()]

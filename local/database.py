@@ -177,6 +177,17 @@ async def prepare_services(stack: Stack) -> None:
         await connection.execute((SQL / "services.sql").read_bytes())
 
 
+async def put_secrets(stack: Stack) -> None:
+    """Have the database believe what this stack's functions say of a visitor's address."""
+    async with await _connect(stack) as connection:
+        await connection.execute(
+            "insert into private.secrets as s (name, digest)"
+            " values ('proxy', sha256(convert_to(%s, 'UTF8')))"
+            " on conflict (name) do update set digest = excluded.digest",
+            [stack.secrets.proxy],
+        )
+
+
 async def _connect(stack: Stack) -> psycopg.AsyncConnection[tuple[object, ...]]:
     # One transaction: a start broken off leaves either all of it or nothing.
     return await asyncio.wait_for(

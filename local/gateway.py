@@ -212,6 +212,9 @@ class Gateway:
         passed = CIMultiDict(
             (name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP
         )
+        passed["X-Forwarded-For"] = ", ".join(
+            [*passed.popall("X-Forwarded-For", []), request.remote or "unknown"]
+        )
         passed["X-Forwarded-Host"] = request.host
         passed["X-Forwarded-Proto"] = "http"
         # The key has been settled; PostgREST would take it for a filter.

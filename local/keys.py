@@ -10,7 +10,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm
 
 TEN_YEARS = 10 * 365 * 24 * 3600
@@ -35,7 +35,15 @@ def role_token(role: str, secret: str, issuer: str) -> str:
 
 def new_signing_key() -> str:
     """Return a fresh ES256 private key as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    return _pem(ec.generate_private_key(ec.SECP256R1()))
+
+
+def new_credential_key() -> str:
+    """Return a fresh RS256 private key as PEM, to sign certificates as Open Badges with."""
+    return _pem(rsa.generate_private_key(65537, 2048))
+
+
+def _pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -72,7 +73,7 @@ def auth(stack: Stack) -> Program:
         # It keeps uploaded files under its working directory.
         folder=stack.folder,
         log=stack.folder / "logs" / "auth.log",
-        is_ready=_answers(f"{stack.url('auth')}/auth/v1/health"),
+        is_ready=_serves_visitors(stack),
     )
 
 
@@ -113,6 +114,7 @@ def functions(stack: Stack) -> Program:
     """This repository's functions, served by functions-framework as in the cloud."""
     environment = {
         **base_environment(),
+        "WAYMARK_CREDENTIAL_KEY": stack.secrets.credential_key,
         **{k: v for k, v in os.environ.items() if k.startswith("WAYMARK_") or k == "LOG_LEVEL"},
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
@@ -122,6 +124,18 @@ def functions(stack: Stack) -> Program:
         "SUPABASE_JWT_SECRET": stack.secrets.jwt,
         "SUPABASE_JWT_ISSUER": stack.issuer,
         "POSTGREST_URL": stack.url("postgrest"),
+        # The gateway stands before the functions, and says whom it saw.
+        "WAYMARK_TRUSTED_PROXIES": "1",
+        "WAYMARK_PROXY_SECRET": stack.secrets.proxy,
+        # Here one process serves learners and works on jobs, so it holds the service key too.
+        # Where they are deployed apart, as docs/how-to/deploy.md says, learners' functions do not.
+        "SUPABASE_SECRET_KEY": stack.secrets.secret,
+        "WAYMARK_WORKER_SECRET": stack.secrets.worker,
+        "WAYMARK_FUNCTIONS_URL": f"{stack.url('gateway')}/functions/v1",
+        "SMTP_HOST": HOST,
+        "SMTP_PORT": str(stack.ports["mail"]),
+        "SMTP_ADMIN_EMAIL": "waymark@example.com",
+        "SMTP_SENDER_NAME": "Waymark",
         # One worker: this machine also runs the database, the clients and the tests.
         "WORKERS": "1",
     }
@@ -143,6 +157,30 @@ def functions(stack: Stack) -> Program:
     )
 
 
+def mail(stack: Stack) -> Program:
+    """A mail server that keeps every mail as a file."""
+    return Program(
+        name="mail",
+        command=[sys.executable, "-P", "-m", "local.mail", stack.name],
+        environment={**base_environment(), "PYTHONPATH": str(ROOT)},
+        folder=ROOT,
+        log=stack.folder / "logs" / "mail.log",
+        is_ready=_listens(stack.ports["mail"]),
+    )
+
+
+def worker(stack: Stack) -> Program:
+    """What wakes the job worker, which is one of the functions."""
+    return Program(
+        name="worker",
+        command=[sys.executable, "-P", "-m", "local.worker", stack.name],
+        environment={**base_environment(), "PYTHONPATH": str(ROOT)},
+        folder=ROOT,
+        log=stack.folder / "logs" / "worker.log",
+        is_ready=_at_once,
+    )
+
+
 def gateway(stack: Stack, listener: int) -> Program:
     """The one door in front of the parts; it serves a socket that the supervisor keeps open."""
     return Program(
@@ -161,14 +199,44 @@ def _platform() -> str:
     return f"{sys.platform}-{'arm64' if machine in ('aarch64', 'arm64') else 'x64'}"
 
 
-def _answers(url: str, ok: bool = False) -> Callable[[], Awaitable[bool]]:
+async def _at_once() -> bool:
+    return True
+
+
+def _listens(port: int) -> Callable[[], Awaitable[bool]]:
+    """Return a check that somebody listens on a port."""
+
+    async def check() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    return check
+
+
+def _serves_visitors(stack: Stack) -> Callable[[], Awaitable[bool]]:
+    """Return a check that Storage answers who is signed out, if only with a refusal.
+
+    The first such request of a process fails, when it is refused its grants: see sql/roles.sql.
+    """
+    key, token = stack.secrets.publishable, stack.anon_token
+    headers = {"apikey": key, "Authorization": f"Bearer {token}"}
+    return _answers(f"{stack.url('auth')}/storage/v1/bucket", headers=headers)
+
+
+def _answers(
+    url: str, ok: bool = False, headers: Mapping[str, str] | None = None
+) -> Callable[[], Awaitable[bool]]:
     """Return a check that a URL answers HTTP, or answers 200 when `ok`."""
 
     async def check() -> bool:
         timeout = aiohttp.ClientTimeout(total=2)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
                 session.get(url) as answer,
             ):
                 return answer.status == 200 if ok else True

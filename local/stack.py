@@ -19,7 +19,7 @@ from local.bootstrap import ROOT, STATE
 from local.ports import HOST
 
 DEFAULT_NAME = "dev"
-PARTS = ("gateway", "database", "auth", "postgrest", "postgrest_admin", "functions")
+PARTS = ("gateway", "database", "auth", "postgrest", "postgrest_admin", "functions", "mail")
 
 
 class StackError(Exception):
@@ -36,6 +36,9 @@ class Secrets:
     publishable: str = field(default_factory=lambda: keys.random_key("publishable"))
     secret: str = field(default_factory=lambda: keys.random_key("secret"))
     signing_key: str = field(default_factory=keys.new_signing_key)
+    proxy: str = field(default_factory=keys.random_secret)
+    worker: str = field(default_factory=keys.random_secret)
+    credential_key: str = field(default_factory=keys.new_credential_key)
 
 
 class Stack:
@@ -223,6 +226,11 @@ class Stack:
         self.write_private("tokens.json", json.dumps({"iss": self.issuer, **tokens}))
         return tokens
 
+    @property
+    def mail_folder(self) -> Path:
+        """Where the mails are kept that the stack sends."""
+        return self.folder / "mail"
+
     def environment(self) -> dict[str, str]:
         """Return the names that `supabase status -o env` prints, and a few of our own."""
         return {
@@ -237,4 +245,7 @@ class Stack:
             "POSTGREST_URL": self.url("postgrest"),
             "FUNCTIONS_DIRECT_URL": self.url("functions"),
             "SIGNING_KEY_FILE": str(self.folder / "signing_key.pem"),
+            "WORKER_SECRET": self.secrets.worker,
+            "MAIL_FOLDER": str(self.mail_folder),
+            "MAIL_PORT": str(self.ports["mail"]),
         }

@@ -70,16 +70,19 @@ class Supervisor:
         await self._start_part("auth", lambda: parts.auth(stack))
         await database.prepare_services(stack)
         await migrations.push(stack)
+        await database.put_secrets(stack)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._start_part("postgrest", lambda: parts.postgrest(stack)))
                 group.create_task(self._start_part("functions", lambda: parts.functions(stack)))
+                group.create_task(self._start_part("mail", lambda: parts.mail(stack)))
         except ExceptionGroup as problems:
             # The group has ended the other start; the first failure is the one to tell.
             raise problems.exceptions[0] from problems
         listener = self._listener
         assert listener is not None
         await self._start_part("gateway", lambda: parts.gateway(stack, listener.fileno()))
+        await self._start_part("worker", lambda: parts.worker(stack))
 
     def _choose_ports(self) -> None:
         """Keep asked ports, take earlier ones again where they are free, and others anew."""

@@ -98,6 +98,45 @@ class Completed(TypedDict):
     changed: bool
 
 
+class Viewed(Completed):
+    """Answer of `view_lesson`; `missing` says what the completion rule still asks for."""
+
+    credited_seconds: int
+    missing: dict[str, Any] | None
+
+
+class EventAttempt(TypedDict):
+    """What an event of a batch made of an attempt."""
+
+    id: str
+    status: Literal["in_progress", "submitted", "graded"]
+    percent: float | None
+    passed: bool | None
+
+
+class EventResult(TypedDict):
+    """What became of one event of a batch; `at` is the time that it was given."""
+
+    id: str | None
+    lesson_id: str | None
+    status: Literal["applied", "unchanged", "repeated", "refused"]
+    at: str | None
+    clamped: Literal["future", "past"] | None
+    completed: bool
+    attempt: EventAttempt | None
+    code: str | None
+    message: str | None
+    details: Any
+
+
+class Applied(TypedDict):
+    """Answer of `apply_events`: results in the order of the events, and the rows they are about."""
+
+    results: list[EventResult]
+    progress: list[Progress]
+    enrollments: list[Enrollment]
+
+
 class Reopened(TypedDict):
     """Answer of `uncomplete_lesson`."""
 
@@ -363,6 +402,204 @@ class Recalculated(Slice):
     completed_at: str | None
 
 
+class Certificate(TypedDict):
+    """An issued certificate as its owner and admins see it; all but the status is a snapshot."""
+
+    id: str
+    course_id: int
+    cycle: int
+    code: str
+    status: Literal["valid", "revoked", "superseded", "expired"]
+    learner_name: str | None
+    course_title: str
+    author: str | None
+    hours: float | None
+    score: float | None
+    completed_at: str
+    completed_on: str
+    issued_at: str
+    issued_on: str
+    expires_at: str | None
+    revoked_at: str | None
+    revoked_reason: str | None
+    superseded_by: str | None
+    is_ready: bool
+
+
+class Certificates(TypedDict):
+    """Answer of `certificates`: a page of them, newest first."""
+
+    certificates: list[Certificate]
+    cursor: str | None
+
+
+class CertificateChanged(TypedDict):
+    """Answer of what admins do to a certificate."""
+
+    certificate: Certificate
+    changed: bool
+
+
+class CertificateFile(TypedDict):
+    """Answer of `certificate_pdf`: an address that needs no token, and until when."""
+
+    url: str
+    expires_at: str
+
+
+class Verified(TypedDict):
+    """Answer of `verify_certificate`; `superseded_by` is a code."""
+
+    code: str
+    status: Literal["valid", "revoked", "superseded", "expired"]
+    learner_name: str | None
+    is_erased: bool
+    course_id: int
+    course_title: str
+    author: str | None
+    hours: float | None
+    score: float | None
+    completed_at: str
+    completed_on: str
+    issued_at: str
+    issued_on: str
+    expires_at: str | None
+    revoked_at: str | None
+    revoked_reason: str | None
+    superseded_at: str | None
+    superseded_by: str | None
+    status_list: int
+    status_index: int
+
+
+class Notification(TypedDict):
+    """A message in the app; what `data` holds depends on the kind."""
+
+    id: str
+    kind: str
+    course_id: int | None
+    data: dict[str, Any]
+    occurred_at: str
+    read_at: str | None
+
+
+class Notifications(TypedDict):
+    """Answer of `notifications`: a page of them, latest first, and how many are unread at all."""
+
+    unread: int
+    items: list[Notification]
+
+
+class Marked(TypedDict):
+    """Answer of `mark_notifications_read`."""
+
+    marked: int
+    unread: int
+    changed: bool
+
+
+class Velocity(TypedDict):
+    """Lessons a week, how much more than four weeks ago (None: too new), and when all is done."""
+
+    lessons_per_week: float
+    trend: float | None
+    expected_finish: str | None
+
+
+class Resume(TypedDict):
+    """The lesson to go on with; `review` when all is done and it is the first one again."""
+
+    lesson_id: str
+    title: str
+    type: str
+    module_id: str
+    module_title: str
+    position_seconds: int
+    review: bool
+
+
+class DashboardCourse(TypedDict):
+    """A course of the dashboard."""
+
+    course_id: int
+    slug: str
+    title: str
+    image_url: str | None
+    enrollment_id: str
+    percent: float
+    total: int
+    completed: int
+    completed_at: str | None
+    last_accessed_at: str | None
+    expires_at: str | None
+    view_time_seconds: int
+    velocity: Velocity
+    resume: Resume | None
+
+
+class Count(TypedDict):
+    """How many there are, and how many of them are completed."""
+
+    total: int
+    completed: int
+
+
+class QuizCount(TypedDict):
+    """How many quizzes there are, were submitted, and were passed."""
+
+    total: int
+    submitted: int
+    passed: int
+
+
+class Totals(TypedDict):
+    """Sums over all active enrolments."""
+
+    courses: Count
+    modules: Count
+    lessons: Count
+    quizzes: QuizCount
+
+
+class Seconds(TypedDict):
+    """Credited seconds: of today, of the week since Monday, and of all days."""
+
+    today: int
+    week: int
+    all: int
+
+
+class Streak(TypedDict):
+    """Days in a row until now, the longest row, and the last day that counts."""
+
+    current: int
+    longest: int
+    last_day: str | None
+
+
+class ActiveDay(TypedDict):
+    """A day of the last year on which something was done."""
+
+    day: str
+    lessons: int
+    seconds: int
+    attempts: int
+
+
+class Dashboard(TypedDict):
+    """Answer of `dashboard`; a cursor means that there are more courses."""
+
+    today: str
+    timezone: str
+    totals: Totals
+    seconds: Seconds
+    streak: Streak
+    velocity: Velocity
+    activity: list[ActiveDay]
+    courses: list[DashboardCourse]
+    cursor: str | None
+
+
 class WaymarkError(Exception):
     """A refusal. Branch on `code` (docs/reference/errors.md), never on the message.
 
@@ -396,7 +633,10 @@ class Call(Generic[T]):
 
     method: str
     path: str
+    # In the query string, for GET.
     body: dict[str, Any] = field(default_factory=dict)
+    # The answer is a text as it stands, and no JSON.
+    is_text: bool = False
 
 
 class endpoint(Generic[P, T]):
@@ -478,8 +718,7 @@ class _Base(Generic[H]):
             "headers": self._headers,
             "timeout": self._timeout,
         }
-        if call.method != "GET":
-            request["json"] = given
+        request["params" if call.method == "GET" else "json"] = given
         return request
 
     def _pause(self, error: WaymarkError, attempt: int) -> float | None:
@@ -530,6 +769,37 @@ class _Base(Generic[H]):
                 "progress": progress,
             },
         )
+
+    @endpoint
+    def view_lesson(
+        self,
+        lesson: Id,
+        session: Id,
+        seconds: int,
+        *,
+        position_seconds: int | None = None,
+        watched: Sequence[tuple[int, int]] | None = None,
+        section: str | None = None,
+        progress: float | None = None,
+    ) -> Call[Viewed]:
+        """A heartbeat, every 10 to 60 s: what the session has seen of the lesson in all."""
+        return Call(
+            "POST",
+            _path("progress/lessons/{}/view", lesson),
+            {
+                "session_id": session,
+                "seconds": seconds,
+                "position_seconds": position_seconds,
+                "watched": None if watched is None else [list(pair) for pair in watched],
+                "section": section,
+                "progress": progress,
+            },
+        )
+
+    @endpoint
+    def apply_events(self, events: Sequence[Mapping[str, Any]]) -> Call[Applied]:
+        """Apply up to 500 offline events with ids, times and kinds; a bad one stops none."""
+        return Call("POST", "progress/batch", {"events": [dict(event) for event in events]})
 
     @endpoint
     def lesson(self, lesson: Id) -> Call[Progress]:
@@ -649,6 +919,66 @@ class _Base(Generic[H]):
         )
 
     @endpoint
+    def certificates(
+        self, *, cursor: Id | None = None, limit: int | None = None
+    ) -> Call[Certificates]:
+        """The own certificates, newest first, by pages."""
+        return Call("GET", "certificates", {"cursor": cursor, "limit": limit})
+
+    @endpoint
+    def certificate_pdf(self, certificate: Id) -> Call[CertificateFile]:
+        """Where the own certificate's PDF can be fetched for the next minutes."""
+        return Call("GET", _path("certificates/{}/pdf", certificate))
+
+    @endpoint
+    def verify_certificate(self, code: str) -> Call[Verified]:
+        """What a certificate's code is worth; needs no token."""
+        return Call("GET", _path("certificates/verify/{}", code))
+
+    @endpoint
+    def credential(self, code: str) -> Call[str]:
+        """A certificate as a signed Open Badge, a compact JWS; needs no token."""
+        return Call("GET", _path("certificates/{}/credential", code), is_text=True)
+
+    @endpoint
+    def revoke_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Take a certificate back (admins)."""
+        return Call("POST", _path("certificates/{}/revoke", certificate), {"reason": reason})
+
+    @endpoint
+    def reinstate_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Make a revoked certificate valid again (admins)."""
+        return Call("POST", _path("certificates/{}/reinstate", certificate), {"reason": reason})
+
+    @endpoint
+    def reissue_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Replace a certificate by one with today's names; the answer is the new one (admins)."""
+        return Call("POST", _path("certificates/{}/reissue", certificate), {"reason": reason})
+
+    @endpoint
+    def retry_certificate(self, certificate: Id, reason: str) -> Call[CertificateChanged]:
+        """Have a certificate's PDF made again (admins)."""
+        return Call("POST", _path("certificates/{}/retry", certificate), {"reason": reason})
+
+    @endpoint
+    def notifications(
+        self, *, after: Id | None = None, limit: int | None = None
+    ) -> Call[Notifications]:
+        """The latest messages; `after` is the last id of the page before."""
+        return Call("GET", "notifications", {"after": after, "limit": limit})
+
+    @endpoint
+    def mark_notifications_read(self, ids: Sequence[Id] | None = None) -> Call[Marked]:
+        """Mark these messages read, or all."""
+        chosen = None if ids is None else [str(id) for id in ids]
+        return Call("POST", "notifications/read", {"ids": chosen})
+
+    @endpoint
+    def dashboard(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Dashboard]:
+        """Everything for a learner's first page; courses by pages, the last visited first."""
+        return Call("GET", "analytics/me", {"cursor": cursor, "limit": limit})
+
+    @endpoint
     def recalculate(self, enrollment: Id, *, dry_run: bool = False) -> Call[Recalculated]:
         """Count one enrolment again."""
         return Call("POST", "recalculate", {"enrollment_id": enrollment, "dry_run": dry_run})
@@ -684,7 +1014,7 @@ class WaymarkClient(_Base[httpx.Client]):
         attempt = 0
         while True:
             try:
-                answer: T = _decode(self._http.request(**self._request(call)))
+                answer: T = _decode(self._http.request(**self._request(call)), call.is_text)
                 return answer
             except httpx.HTTPError as error:
                 raise _unreachable(error) from error
@@ -717,7 +1047,8 @@ class AsyncWaymarkClient(_Base[httpx.AsyncClient]):
         attempt = 0
         while True:
             try:
-                answer: T = _decode(await self._http.request(**self._request(call)))
+                response = await self._http.request(**self._request(call))
+                answer: T = _decode(response, call.is_text)
                 return answer
             except httpx.HTTPError as error:
                 raise _unreachable(error) from error
@@ -759,8 +1090,10 @@ def _unreachable(error: httpx.HTTPError) -> WaymarkError:
     return WaymarkError("unreachable", f"no answer: {type(error).__name__}", status=0)
 
 
-def _decode(response: httpx.Response) -> Any:
+def _decode(response: httpx.Response, is_text: bool = False) -> Any:
     """The answer's value. Raises WaymarkError for a refusal and for what is no answer of ours."""
+    if is_text and response.is_success:
+        return response.text
     try:
         body = response.json()
     except ValueError:

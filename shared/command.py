@@ -8,11 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared import courses, templates
 
+if TYPE_CHECKING:
+    from shared import admin
+
 DONE, REFUSED, USAGE = 0, 1, 2
+# Each with the variable that the functions read it from too.
+SECRETS = {"proxy": "WAYMARK_PROXY_SECRET"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,8 +71,114 @@ def _parser() -> _Parser:
         )
     add("sql", _sql, "print the import as one SQL statement", file)
     add("schema", _schema, "print the JSON Schema of course files")
+
+    topic = topics.add_parser("secrets", help="secrets that the functions prove themselves with")
+    commands = topic.add_subparsers(title="commands", metavar="", required=True)
+    setting = add("set", _set_secret, "have the database know a secret by its digest")
+    setting.add_argument(
+        "name",
+        metavar="NAME",
+        choices=SECRETS,
+        help=f"{', '.join(SECRETS)}; read from its variable",
+    )
+
+    topic = topics.add_parser("jobs", help="the job queue: what waits, what failed for good")
+    commands = topic.add_subparsers(title="commands", metavar="", required=True)
+    listing = add("list", _list_jobs, "show the queue")
+    listing.add_argument("--state", choices=("due", "leased", "waiting", "dead"))
+    retrying = add("retry", _retry_jobs, "have dead jobs start afresh: all, or those chosen")
+    dropping = add("drop", _drop_jobs, "take jobs out of the queue: by id, or the dead of a kind")
+    for command in (listing, retrying, dropping):
+        command.add_argument("--kind", help="only jobs of this kind")
+    for command in (retrying, dropping):
+        command.add_argument("ids", metavar="ID", type=int, nargs="*")
+        command.add_argument("--reason", help="kept in the audit log")
     templates.add_commands(topics)
     return parser
+
+
+def _with_project(command: Callable[[admin.Project], None]) -> int:
+    """Run a command on the project that the environment means."""
+    from shared import admin
+
+    try:
+        project, _ = admin.find(os.environ)
+    except admin.NoProject as problem:
+        print(f"bin/admin: {problem}", file=sys.stderr)
+        return USAGE
+    with project:
+        try:
+            command(project)
+        except admin.Refused as problem:
+            print(f"bin/admin: {problem}", *problem.details, sep="\n  ", file=sys.stderr)
+            return REFUSED
+    return DONE
+
+
+def _list_jobs(options: argparse.Namespace) -> int:
+    def show(project: admin.Project) -> None:
+        cursor = None
+        while True:
+            page = project.list_jobs(state=options.state, kind=options.kind, cursor=cursor)
+            for job in page["jobs"]:
+                tries = f"{job['attempts']}/{job['max_attempts']}"
+                when = job["died_at"] or job["run_at"]
+                line = f"{job['id']:>8}  {job['kind']:20} {job['state']:8} {tries:>6}  {when}"
+                print(line, job["last_error"] or "", sep="  ")
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        health = project.queue_health()
+        states = ", ".join(f"{health[name]} {name}" for name in ("due", "leased", "waiting"))
+        print(f"{health['depth']} jobs ({states}), oldest {health['oldest_seconds']} s; ", end="")
+        print(f"{health['dead']} dead")
+
+    return _with_project(show)
+
+
+def _retry_jobs(options: argparse.Namespace) -> int:
+    def retry(project: admin.Project) -> None:
+        ids = options.ids or None
+        count = project.retry_jobs(ids=ids, kind=options.kind, reason=options.reason)
+        print(f"{count} job{'s'[: count != 1]} will run again")
+
+    return _with_project(retry)
+
+
+def _drop_jobs(options: argparse.Namespace) -> int:
+    if not options.ids and options.kind is None:
+        print("bin/admin: say which: ids, or --kind for its dead jobs", file=sys.stderr)
+        return USAGE
+
+    def drop(project: admin.Project) -> None:
+        ids = options.ids or None
+        count = project.drop_jobs(ids=ids, kind=options.kind, reason=options.reason)
+        print(f"{count} job{'s'[: count != 1]} dropped")
+
+    return _with_project(drop)
+
+
+def _set_secret(options: argparse.Namespace) -> int:
+    from shared import admin
+
+    variable = SECRETS[options.name]
+    secret = os.environ.get(variable, "")
+    if len(secret.encode()) < 32:
+        print(f"bin/admin: {variable} is not set, or shorter than 32 bytes", file=sys.stderr)
+        return USAGE
+    try:
+        project, place = admin.find(os.environ)
+    except admin.NoProject as problem:
+        print(f"bin/admin: {problem}", file=sys.stderr)
+        return USAGE
+    with project:
+        try:
+            changed = project.put_secret(options.name, secret)
+        except admin.Refused as problem:
+            print(f"bin/admin: {problem}", file=sys.stderr)
+            return REFUSED
+    print(f"secret {options.name}: {'set' if changed else 'nothing to change'} in {place}")
+    return DONE
 
 
 def _import(options: argparse.Namespace) -> int:

@@ -61,6 +61,7 @@ _QUIZ_RULES = (
     "quiz_available_until",
     "reveal_policy",
     "score_policy",
+    "certificate_min_score",
 )
 
 # The models --------------------------------------------------------------------------------------
@@ -96,10 +97,45 @@ _Url = Annotated[
 _Minutes = Annotated[int, Field(ge=0, le=1_000_000)]
 _Seconds = Annotated[int, Field(ge=1, le=604_800)]
 _Percent = Annotated[int, Field(ge=1, le=100)]
+_Score = Annotated[float, Field(ge=0, le=100, description="Kept to two places.")]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+# PostgreSQL's text search configurations; the constraint language_is_known has the same.
+Language = Literal[
+    "arabic",
+    "armenian",
+    "basque",
+    "catalan",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "greek",
+    "hindi",
+    "hungarian",
+    "indonesian",
+    "irish",
+    "italian",
+    "lithuanian",
+    "nepali",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "serbian",
+    "simple",
+    "spanish",
+    "swedish",
+    "tamil",
+    "turkish",
+    "yiddish",
+]
 
 
 class Resource(_Model):
@@ -352,6 +388,9 @@ class Lesson(_Model):
     score_policy: Literal["best", "last", "first", "average"] = Field(
         "best", description="Which attempt's percent is reported."
     )
+    certificate_min_score: _Score | None = Field(
+        None, description="What the reported percent must reach for the course's certificate."
+    )
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
 
@@ -368,6 +407,25 @@ class Module(_Model):
     lessons: Annotated[list[Lesson], Field(max_length=MAX_LESSONS)] = []
 
 
+class Certificate(_Model):
+    """Who gets the course's certificate, and what it says."""
+
+    enabled: bool = Field(True, description="Whether the course issues certificates.")
+    min_percent: Annotated[float, Field(ge=0.01, le=100)] = Field(
+        100, description="Percent from which it is issued; 100 is the completion of the course."
+    )
+    min_score: _Score | None = Field(
+        None, description="What the mean of the reported quiz scores must reach."
+    )
+    valid_months: Annotated[int, Field(ge=1, le=1_200)] | None = Field(
+        None, description="It expires so long after the completion."
+    )
+    hours: Annotated[float, Field(ge=0, le=99_999)] | None = Field(
+        None, description="Hours of study that it states. Kept to two places."
+    )
+    template: _Slug | None = Field(None, description="Name of the template.")
+
+
 class Course(_Model):
     """What the course itself says. A field left out takes its default, also when it had a value."""
 
@@ -379,6 +437,7 @@ class Course(_Model):
     author: Annotated[_Text, Field(max_length=300)] | None = None
     category: Annotated[_Text, Field(max_length=100)] | None = None
     description: _Description | None = None
+    language: Language = Field("english", description="Of its text, for search.")
     image_url: _Url | None = None
     duration_minutes: _Minutes | None = None
     rating: Annotated[float, Field(ge=0, le=5, description="Kept to two places.")] | None = None
@@ -386,6 +445,7 @@ class Course(_Model):
     collections: Annotated[list[_Label], Field(max_length=50)] = []
     enrollment_mode: Literal["open", "invite"] = "open"
     content_access: Literal["public", "enrolled"] = "enrolled"
+    certificate: Certificate | None = None
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
 

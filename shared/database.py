@@ -54,15 +54,23 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._base = settings.rest_url
         self._apikey = settings.public_keys[0]
+        self._proxy_secret = settings.proxy_secret
         self._urls: dict[str, URL] = {}
 
     async def call(
-        self, rpc: str, arguments: Mapping[str, Any], *, token: str, request_id: str
+        self,
+        rpc: str,
+        arguments: Mapping[str, Any],
+        *,
+        token: str | None,
+        request_id: str,
+        visitor: str | None = None,
     ) -> bytes:
-        """The JSON that the function `rpc` returns to the token's owner.
+        """The JSON that the function `rpc` returns to the token's owner, or to anon without one.
 
-        Tries once more when the first try clashed with others or found its connection closed: every
-        RPC here may be repeated. Raises Problem.
+        `visitor` is the address that the call came from; the database believes us by the proxy
+        secret, and limits signed-out callers by it. Tries once more when the first try clashed with
+        others or found its connection closed: every RPC here may be repeated. Raises Problem.
         """
         url = self._urls.get(rpc)
         if url is None:
@@ -70,10 +78,14 @@ class Database:
         body = to_json(arguments)
         headers = {
             "apikey": self._apikey,
-            "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
             "X-Request-Id": request_id,
         }
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if visitor is not None and self._proxy_secret is not None:
+            headers["X-Waymark-Client"] = visitor
+            headers["X-Waymark-Proxy-Secret"] = self._proxy_secret
         try:
             return await self._post(url, body, headers)
         except Problem as problem:

@@ -31,6 +31,9 @@ CODES: Mapping[str, Code] = {
     "invalid_token": Code(
         401, "Invalid token", "A token came along, but is forged, expired or not for this project."
     ),
+    "invalid_worker_secret": Code(
+        401, "Wrong worker secret", "The job worker's door wants its secret in X-Worker-Secret."
+    ),
     "not_enrolled": Code(
         403, "Not enrolled in this course", "The learner has no enrolment in the course."
     ),
@@ -59,9 +62,32 @@ CODES: Mapping[str, Code] = {
     "enrollment_not_found": Code(
         404, "Enrolment not found", "No such enrolment, or it belongs to someone else."
     ),
+    "certificate_not_found": Code(
+        404,
+        "Certificate not found",
+        "No such certificate, it belongs to someone else, or no certificate has this code.",
+    ),
+    "credentials_not_configured": Code(
+        404, "No Open Badges here", "The operator has set no key to sign credentials with."
+    ),
+    "key_not_found": Code(404, "Key not found", "The issuer has no such key."),
+    "status_list_not_found": Code(
+        404, "Status list not found", "No certificate stands in a status list of this number."
+    ),
     "route_not_found": Code(404, "No such route", "The path names no route."),
     "method_not_allowed": Code(
         405, "Method not allowed", "The route exists for other methods: see Allow."
+    ),
+    "certificate_superseded": Code(
+        409, "This certificate was replaced", "It was reissued; details name its successor."
+    ),
+    "certificate_revoked": Code(
+        409,
+        "This certificate is revoked",
+        "Its PDF is not handed out, and only one that is not revoked can be reissued.",
+    ),
+    "certificate_erased": Code(
+        409, "The learner was erased", "The certificate is a stub without a person."
     ),
     "lesson_locked": Code(
         409, "The lesson is locked", "Earlier lessons come first; details name them."
@@ -83,6 +109,14 @@ CODES: Mapping[str, Code] = {
     "conflict": Code(409, "Conflict", "The change clashes with what is stored."),
     "progress_exists": Code(
         409, "Learners have progress here", "Deleting would lose progress: archive, or force."
+    ),
+    "limit_reached": Code(
+        409, "You cannot keep more of these", "Notes, collections and saved items are limited."
+    ),
+    "certificate_not_ready": Code(
+        409,
+        "The certificate is still being made",
+        "Its PDF is not there yet; try again after the seconds in Retry-After.",
     ),
     "body_too_large": Code(413, "The body is over 1 MiB", "The request body is over 1 MiB."),
     "unsupported_media_type": Code(
@@ -110,6 +144,11 @@ CODES: Mapping[str, Code] = {
     "invalid_course": Code(
         422, "The course file is not valid", "An imported course breaks its format."
     ),
+    "rate_limited": Code(
+        429,
+        "Too many requests",
+        "Try again after the seconds in Retry-After; details name the limit.",
+    ),
     "internal_error": Code(
         500, "Internal error", "A fault of ours; the log has it under the request id."
     ),
@@ -119,6 +158,12 @@ CODES: Mapping[str, Code] = {
     "try_again": Code(
         503, "Busy, try again", "The call clashed with others twice, or took too long."
     ),
+    "storage_unavailable": Code(
+        503, "Storage is away", "Try again after the seconds in Retry-After."
+    ),
+    "worker_not_configured": Code(
+        503, "No worker here", "This deployment has no WAYMARK_WORKER_SECRET."
+    ),
     "auth_unavailable": Code(
         503, "Tokens cannot be checked now", "The project's signing keys cannot be fetched."
     ),
@@ -127,6 +172,7 @@ CODES: Mapping[str, Code] = {
 _CHALLENGES = {
     "not_authenticated": "Bearer",
     "invalid_token": 'Bearer error="invalid_token"',
+    "invalid_worker_secret": "X-Worker-Secret",
 }
 
 

@@ -1,15 +1,15 @@
 """The HTTP boundary: everything that is the same for every function happens here, once.
 
 A call passes preflight, routing, the door, the path's ids, the body's type, size, syntax and model,
-then one RPC. Whatever goes wrong leaves as {code, message, details, hint} with the same headers as
-success.
+then one RPC, or the route's handler. Whatever goes wrong leaves as {code, message, details, hint}
+with the same headers as success.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import cache
 from time import perf_counter
 from typing import Any
@@ -18,14 +18,16 @@ import functions_framework.aio
 from pydantic_core import from_json, to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from shared import logs
 from shared.auth import Caller, Door
 from shared.database import Database
 from shared.errors import Problem
 from shared.jwks import KeySet
-from shared.models import Body, parse_body
-from shared.routing import Event, Function, Route, locate
+from shared.models import Body, parse_body, parse_query
+from shared.routing import Answer, Event, Function, Route, locate
 from shared.settings import Settings, settings
 
 MAX_BODY = 1024 * 1024
@@ -38,6 +40,7 @@ EXPOSE_HEADERS = "Retry-After, Server-Timing, X-Request-Id, Content-Disposition"
 MAX_AGE = "86400"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{7,63}")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:\[\]]{2,60}", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.!#$&^_-]+\+)?json", re.IGNORECASE)
 
 Target = Callable[[Request], Awaitable[Response]]
@@ -67,7 +70,7 @@ def target(name: str, *functions: Function) -> Target:
     """
 
     async def serve(request: Request) -> Response:
-        return await _Call(request).answer(functions)
+        return await Call(request).answer(functions)
 
     # The framework looks targets up by name, and knows asynchronous ones by their __name__.
     serve.__name__ = serve.__qualname__ = name
@@ -75,8 +78,35 @@ def target(name: str, *functions: Function) -> Target:
     return registered
 
 
-class _Call:
-    """One request on its way through the boundary, with what its log line needs."""
+def visitor(request: Request, trusted: int) -> str | None:
+    """The address that a request came from, or None when it cannot be told.
+
+    The last `trusted` proxies have each written down whom they saw; what stands before that in
+    X-Forwarded-For is the visitor's own invention. With none, the connection's peer.
+    """
+    hops = [
+        hop.strip()
+        for line in request.headers.getlist("x-forwarded-for")
+        for hop in line.split(",")
+    ]
+    if trusted:
+        found = hops[-trusted] if len(hops) >= trusted else ""
+    else:
+        found = request.client.host if request.client else ""
+        # The server under us (uvicorn) believes the header when the peer is on loopback.
+        if any(found in hop for hop in hops):
+            found = ""
+    return found if _ADDRESS.fullmatch(found) else None
+
+
+class Call:
+    """One request on its way through the boundary, with what its log line needs.
+
+    A handler reads `request` (its headers), `config`, `caller`, `ids` and `body`, and calls `rpc`.
+    """
+
+    config: Settings
+    body: Body
 
     def __init__(self, request: Request) -> None:
         self.began = perf_counter()
@@ -93,66 +123,82 @@ class _Call:
     async def answer(self, functions: tuple[Function, ...]) -> Response:
         """The response, whatever happens."""
         shared: _App | None = None
-        headers: Mapping[str, str] = {}
-        status, content = 204, b""
         try:
             shared = app()
             if self.request.method == "OPTIONS":
-                headers = {"Allow": ALLOW_METHODS}
+                answer = Answer(b"", 204, headers={"Allow": ALLOW_METHODS})
             else:
-                status, content = await self._run(shared, functions)
+                answer = await self._run(shared, functions)
         except Problem as problem:
-            status, content, headers = problem.status, to_json(problem.body()), problem.headers
+            answer = Answer(to_json(problem.body()), problem.status, headers=problem.headers)
             self.error = problem.code
         except ClientDisconnect:
-            status, self.error = 499, "client_closed"
+            answer, self.error = Answer(b"", 499), "client_closed"
         except Exception as error:
             fault = Problem("internal_error")
-            status, content = fault.status, to_json(fault.body())
+            answer = Answer(to_json(fault.body()), fault.status)
             self.error = fault.code
             logs.write("ERROR", f"unexpected: {logs.fault(error)}")
         self.timings["total"] = perf_counter() - self.began
         # For HEAD the server leaves the body out.
-        response = Response(content, status, self._headers(shared, headers))
-        self._log(shared, status, len(content))
+        response = Response(answer.content, answer.status, self._headers(shared, answer))
+        self._log(shared, answer.status, len(answer.content))
         return response
 
-    async def _run(self, shared: _App, functions: tuple[Function, ...]) -> tuple[int, bytes]:
+    async def _run(self, shared: _App, functions: tuple[Function, ...]) -> Answer:
         request = self.request
+        self.config, self._database = shared.config, shared.database
         self.function, path = locate(functions, request.scope["path"])
         self.route, raw_ids = self.function.find(request.method, path)
 
-        started = perf_counter()
-        try:
-            self.caller = await shared.door.caller(
-                request.headers.getlist("authorization"), request.headers.get("apikey")
-            )
-        finally:
-            self.timings["auth"] = perf_counter() - started
-        if self.caller is None:
-            raise Problem("not_authenticated")
+        if self.route.who != "machine":
+            started = perf_counter()
+            try:
+                self.caller = await shared.door.caller(
+                    request.headers.getlist("authorization"), request.headers.get("apikey")
+                )
+            finally:
+                self.timings["auth"] = perf_counter() - started
+            if self.caller is None and self.route.who == "user":
+                raise Problem("not_authenticated")
 
         self.ids = self.route.arguments(raw_ids)
-        body = Body()
-        if request.method not in ("GET", "HEAD"):
-            body = parse_body(self.route.body, await self._read())
+        self.body = Body()
+        if request.method in ("GET", "HEAD"):
+            self.body = parse_query(self.route.body, request.query_params.multi_items())
+        elif self.route.body is not None:
+            self.body = parse_body(self.route.body, await self._read())
 
+        if self.route.handler is not None:
+            return await self.route.handler(self)
+        answer = await self.rpc()
+        if self.route.method != "GET":
+            try:
+                self._report(self.route, answer)
+            except Exception as error:  # the work is done: a line less is no reason to deny it
+                logs.write("ERROR", f"report failed: {logs.fault(error)}")
+        return Answer(answer, self.route.status)
+
+    async def rpc(self) -> bytes:
+        """The answer of the route's RPC, called as the caller (or as nobody). Raises Problem."""
+        if self.route is None or self.route.rpc is None:
+            raise TypeError("this route has no RPC")
         started = perf_counter()
         try:
-            answer = await shared.database.call(
+            return await self._database.call(
                 self.route.rpc,
-                {**self.ids, **body.arguments()},
-                token=self.caller.token,
+                {**self.ids, **self.body.arguments()},
+                token=self.caller.token if self.caller else None,
                 request_id=self.id,
+                visitor=visitor(self.request, self.config.trusted_proxies),
             )
         finally:
             self.timings["db"] = perf_counter() - started
-        if self.route.method != "GET":
-            try:
-                self._report(self.route, self.caller, body, answer)
-            except Exception as error:  # the work is done: a line less is no reason to deny it
-                logs.write("ERROR", f"report failed: {logs.fault(error)}")
-        return self.route.status, answer
+
+    def accepts(self, *types: str) -> str:
+        """Which of the media types the caller likes best; the first when it does not say."""
+        accepted = parse_accept_header(self.request.headers.get("accept"), MIMEAccept)
+        return accepted.best_match(types, default=types[0])
 
     async def _read(self) -> bytes:
         """The body's bytes. Raises Problem body_too_large or unsupported_media_type."""
@@ -174,10 +220,11 @@ class _Call:
             raise Problem("unsupported_media_type")
         return b"".join(parts)
 
-    def _headers(self, shared: _App | None, extra: Mapping[str, str]) -> dict[str, str]:
+    def _headers(self, shared: _App | None, answer: Answer) -> dict[str, str]:
         timing = ", ".join(f"{name};dur={took * 1000:.1f}" for name, took in self.timings.items())
         headers = {
             "Access-Control-Expose-Headers": EXPOSE_HEADERS,
+            "X-Content-Type-Options": "nosniff",
             "X-Request-Id": self.id,
             "Server-Timing": timing,
         }
@@ -193,27 +240,31 @@ class _Call:
             headers["Access-Control-Allow-Headers"] = ALLOW_HEADERS
             headers["Access-Control-Max-Age"] = MAX_AGE
         else:
-            headers["Content-Type"] = "application/json; charset=utf-8"
+            headers["Content-Type"] = answer.type
             # Answers are one caller's own, and refusals pass: neither is for a cache.
             headers["Cache-Control"] = "no-store"
-        headers.update(extra)
+        vary = [value["Vary"] for value in (headers, answer.headers) if "Vary" in value]
+        headers.update(answer.headers)
+        if vary:
+            headers["Vary"] = ", ".join(vary)
         return headers
 
-    def _report(self, route: Route, caller: Caller, body: Body, raw: bytes) -> None:
+    def _report(self, route: Route, raw: bytes) -> None:
         """Log lines for what a command did: its events, or that it had been done already."""
         answer = from_json(raw)
         if not isinstance(answer, dict):
             return
+        user = self.caller.user_id if self.caller else None
         events: list[Event] = []
         if answer.get("changed") is False:
-            events.append(Event("repeated", {"user": caller.user_id, **self._subject()}))
+            events.append(Event("repeated", {"user": user, **self._subject()}))
         if route.report is not None:
-            events += route.report(caller.user_id, body, answer)
+            events += route.report(user, self.body, answer)
         for event in events:
             logs.write("INFO", event.name, {event.name: event.facts, **self._labels()})
 
     def _subject(self) -> dict[str, Any]:
-        return {name[2:-3]: value for name, value in self.ids.items()}
+        return {name[2:].removesuffix("_id"): value for name, value in self.ids.items()}
 
     def _labels(self) -> dict[str, Any]:
         labels = {
@@ -231,6 +282,9 @@ class _Call:
         severity = "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
         request = self.request
         path = logs.harmless_path(request.scope["path"])
+        if self.ids.keys() & {"p_code", "p_token"} and self.function and self.route:
+            # Whoever knows a code may see whose certificate it is.
+            path = f"/{self.function.name}/{self.route.path}"
         took = self.timings["total"]
         fields = {
             "httpRequest": {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -20,6 +20,8 @@ from shared.errors import Problem
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COURSE = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_CODE = re.compile(r"[ -~]{1,64}", re.ASCII)
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _MAX_INT, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
 
@@ -35,6 +37,18 @@ def course_id(value: str) -> int:
     """A course number. Raises Problem invalid_id."""
     if not _COURSE.fullmatch(value) or int(value) > _MAX_BIGINT:
         raise Problem("invalid_id", details="not a course number")
+    return int(value)
+
+
+def certificate_code(value: str) -> str:
+    """A certificate's code as people write it; what cannot be one becomes "", which is unknown."""
+    return value if _CODE.fullmatch(value) else ""
+
+
+def status_list(value: str) -> int:
+    """A status list's number. Raises Problem status_list_not_found."""
+    if not _NUMBER.fullmatch(value):
+        raise Problem("status_list_not_found")
     return int(value)
 
 
@@ -93,6 +107,12 @@ class Uncomplete(Body):
     reason: Annotated[Text, Field(max_length=500)] | None = None
 
 
+class Reason(Body):
+    """Why an admin does something to a certificate; kept in the audit log."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=2000)]
+
+
 class LessonState(Body):
     """What a client that holds state itself reports of a lesson. Empty says just "I am here"."""
 
@@ -100,6 +120,60 @@ class LessonState(Body):
     position_seconds: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
     last_accessed: Time | None = None
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+Seconds = Annotated[int, Field(ge=0, le=7 * 24 * 3600)]
+
+
+class View(Body):
+    """A heartbeat: what a session has seen of a lesson in all, and where it stands."""
+
+    session_id: UuidId
+    seconds: Seconds
+    position_seconds: Seconds | None = None
+    watched: (
+        Annotated[
+            list[Annotated[list[Seconds], Field(min_length=2, max_length=2)]], Field(max_length=200)
+        ]
+        | None
+    ) = None
+    section: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if any(begin > end for begin, end in self.watched or ()):
+            raise PydanticCustomError(
+                "range_value", "watched holds a range that ends before it begins"
+            )
+        return self
+
+
+class DashboardPage(Body):
+    """Which of the courses: after a place that the dashboard named, and how many."""
+
+    cursor: Annotated[Text, Field(max_length=64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
+class CertificatesPage(Body):
+    """A page of certificates: how many, after which one."""
+
+    cursor: UuidId | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] | None = None
+
+
+class NotificationsPage(Body):
+    """A page of notifications: how many, after which one."""
+
+    after: UuidId | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
+class NotificationsRead(Body):
+    """Which notifications have been read; without ids all of them."""
+
+    ids: Annotated[list[UuidId], Field(max_length=1000)] | None = None
 
 
 def _json_field(value: Any) -> Any:
@@ -116,6 +190,26 @@ def _json_field(value: Any) -> Any:
 
 
 Json = Annotated[Any, AfterValidator(_json_field)]
+
+
+class Batch(Body):
+    """Offline events. Each is the database's to judge: a bad one is to be reported in its place."""
+
+    events: Annotated[list[Any], Field(max_length=500)]
+
+    def arguments(self) -> dict[str, Any]:
+        """The events; one that the database cannot hold goes without its content."""
+        return {"p_events": [_storable(event) for event in self.events]}
+
+
+def _storable(event: Any) -> Any:
+    try:
+        return _json_field(event)
+    except PydanticCustomError:
+        given = event.get("id") if isinstance(event, dict) else None
+        return {"id": given} if isinstance(given, str) and _UUID.fullmatch(given) else {}
+
+
 QuestionId = Annotated[Text, Field(min_length=1, max_length=64)]
 
 
@@ -207,7 +301,7 @@ class Recalculation(Body):
 B = TypeVar("B", bound=Body)
 
 # pydantic's kinds of error that are about form rather than worth; all else is invalid_value.
-_TYPE_ERRORS = ("_type", "int_from_float")
+_TYPE_ERRORS = ("_type", "_parsing", "int_from_float")
 
 
 def parse_body(model: type[B], raw: bytes) -> B:
@@ -226,6 +320,21 @@ def parse_body(model: type[B], raw: bytes) -> B:
         raise Problem("invalid_json") from None
     try:
         return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _problem(error) from None
+
+
+def parse_query(model: type[B] | None, pairs: Sequence[tuple[str, str]]) -> Body:
+    """A query as `model`, numbers written as numbers; where none is expected it is not looked at.
+
+    Raises Problem as parse_body does; a field that is given twice is invalid_value.
+    """
+    if model is None or model is Empty:
+        return Body()
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Problem("invalid_value", details="a field is given twice")
+    try:
+        return model.model_validate_strings(dict(pairs))
     except ValidationError as error:
         raise _problem(error) from None
 

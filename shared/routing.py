@@ -6,21 +6,30 @@ The boundary, the docs and the sweeps all read the same tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.errors import Problem
-from shared.models import Body, Empty, course_id, uuid_id
+from shared.models import Body, Empty, certificate_code, course_id, status_list, uuid_id
+
+if TYPE_CHECKING:
+    from shared.http import Call
 
 PREFIX = ("functions", "v1")
+JSON = "application/json; charset=utf-8"
 
-# What may stand in a path, and how it is read; `{lesson}` becomes the RPC's argument p_lesson_id.
-PARAMETERS: Mapping[str, Callable[[str], str | int]] = {
-    "attempt": uuid_id,
-    "course": course_id,
-    "lesson": uuid_id,
-    "module": uuid_id,
+# What may stand in a path: the RPC's argument that it becomes, and how it is read.
+PARAMETERS: Mapping[str, tuple[str, Callable[[str], str | int]]] = {
+    "attempt": ("p_attempt_id", uuid_id),
+    "certificate": ("p_certificate_id", uuid_id),
+    "code": ("p_code", certificate_code),
+    "course": ("p_course_id", course_id),
+    "key": ("key", str),
+    "lesson": ("p_lesson_id", uuid_id),
+    "list": ("p_list", status_list),
+    "module": ("p_module_id", uuid_id),
+    "token": ("p_token", uuid_id),
 }
 
 
@@ -42,16 +51,39 @@ Report = Callable[[str | None, Body, Mapping[str, Any]], Iterator[Event]]
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handler answers; its headers win over those of every answer."""
+
+    content: bytes
+    status: int = 200
+    type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+# For what is not the bare answer of an RPC; raises Problem.
+Handler = Callable[["Call"], Awaitable[Answer]]
+# Whom a route serves: signed-in users; anyone (a token is optional, but a bad one is refused);
+# machines, whose Authorization is not looked at: their handler has a secret of its own to check.
+Who = Literal["user", "anyone", "machine"]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """One row of a function's table. `path` has no leading slash; "" is the function's own path."""
+    """One row of a function's table. `path` has no leading slash; "" is the function's own path.
+
+    The answer is the RPC's, or what `handler` makes of it. `body` is what comes as JSON, or as the
+    query of a GET; None is for handlers who do not mind what comes.
+    """
 
     method: str
     path: str
-    rpc: str
+    rpc: str | None
     summary: str
-    body: type[Body] = Empty
+    body: type[Body] | None = Empty
     status: int = 200
     report: Report | None = None
+    who: Who = "user"
+    handler: Handler | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -60,7 +92,11 @@ class Route:
 
     def arguments(self, parameters: Mapping[str, str]) -> dict[str, Any]:
         """The path's ids as RPC arguments. Raises Problem invalid_id."""
-        return {f"p_{name}_id": PARAMETERS[name](text) for name, text in parameters.items()}
+        found = {}
+        for name, text in parameters.items():
+            argument, read = PARAMETERS[name]
+            found[argument] = read(text)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

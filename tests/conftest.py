@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from tests.stack import Stack
@@ -20,6 +27,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_queue() -> Iterator[None]:
+    """Nobody takes jobs from under a test: our stack's worker sleeps but where it is tested."""
+    running = Path(os.environ.get("MAIL_FOLDER", "nowhere")).with_name("running.json")
+    pid = json.loads(running.read_text())["processes"]["worker"][0] if running.exists() else None
+    if pid:
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    if pid:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")

@@ -137,8 +137,24 @@ create or replace function auth.email() returns text language sql stable as $$
   )
 $$;
 
+-- At its first request of a user the process would open every table to the API roles, the migrations'
+-- tables included. It may not, and goes on without; local/parts.py makes that request at its start.
+create or replace function extensions.refuse_grants() returns event_trigger
+language plpgsql as $$
+begin
+  if session_user = 'supabase_lite' then
+    raise insufficient_privilege using message = 'grants are for migrations to make';
+  end if;
+end
+$$;
+
 do $$
 begin
+  if not exists (select from pg_event_trigger where evtname = 'refuse_grants') then
+    create event trigger refuse_grants on ddl_command_start
+      when tag in ('GRANT', 'ALTER DEFAULT PRIVILEGES')
+      execute function extensions.refuse_grants();
+  end if;
   if not exists (select from pg_event_trigger where evtname = 'pgrst_ddl_watch') then
     create event trigger pgrst_ddl_watch on ddl_command_end
       execute function extensions.pgrst_ddl_watch();

@@ -5,7 +5,8 @@
 --             lessons and enrolments, down to a title: a raw statement locks its rows in any order,
 --             so it may interleave with nobody who locks several; and for the removal of users;
 --   crossing  exclusive for edits by RPC that lock several courses; shared by what holds several
---             courses in shared form, in any order (recalculation of all, sales in bulk);
+--             courses in shared form, in any order (recalculation of all, sales in bulk, batches of
+--             a learner's offline events);
 --   catalogue shared by learners' writes and edits by RPC; exclusive for raw edits that change
 --             counts, order or place, in a BEFORE STATEMENT trigger (a BEFORE ROW trigger runs when
 --             the row is already locked, which deadlocks), and for the removal of users, whose
@@ -57,6 +58,25 @@ comment on function private.share_course(bigint) is
   'Before a learner''s write: keeps catalogue edits of this course out until commit.';
 revoke execute on function private.share_course(bigint) from public;
 grant execute on function private.share_course(bigint) to waymark_writer;
+
+create function private.share_courses(p_course_ids bigint[]) returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_course_id bigint;
+begin
+  perform pg_advisory_xact_lock_shared(private.crossing_key());
+  for v_course_id in
+    select distinct id from unnest(p_course_ids) as id where id is not null order by id
+  loop
+    perform private.share_course(v_course_id);
+  end loop;
+end
+$$;
+comment on function private.share_courses(bigint[]) is
+  'Before a learner''s writes in several courses: keeps catalogue edits of all of them out.';
+revoke execute on function private.share_courses(bigint[]) from public;
+grant execute on function private.share_courses(bigint[]) to waymark_writer;
 
 -- waymark.locked_courses remembers what this transaction holds, for the triggers below. It is local
 -- to the transaction, and rolls back with a savepoint just as the locks do.
@@ -209,6 +229,8 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_finished uuid[];
+  v_crossed uuid[];
 begin
   update public.courses c
      set total_lessons = c.total_lessons + coalesce(t.lessons, 0),
@@ -337,7 +359,8 @@ begin
                s.completed_at is null and s.total_weight > 0
                  and s.completed_weight = s.total_weight as finishes
           from (
-            select was.id, was.completed_at, c.catalog_version,
+            select was.id, was.completed_at, was.progress_percent, c.catalog_version,
+                   c.certificate_min_percent,
                    was.total_lessons + t.lessons as total_lessons,
                    was.total_weight + t.weight as total_weight,
                    was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
@@ -350,15 +373,16 @@ begin
           ) as s
       ) as x
      where e.id = x.id
-    returning e.id, e.user_id, e.course_id, e.cycle, e.completion_snapshot, x.finishes
+    returning e.id, x.finishes,
+      e.completed_at is null and x.progress_percent < x.certificate_min_percent
+        and e.progress_percent >= x.certificate_min_percent as crosses
   )
-  insert into public.progress_events
-    (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
-  select v_now, ch.user_id, ch.course_id, ch.id, ch.cycle, 'course_completed',
-         jsonb_build_object('by', 'catalog', 'snapshot', ch.completion_snapshot)
+  select array_agg(ch.id) filter (where ch.finishes), array_agg(ch.id) filter (where ch.crosses)
+    into v_finished, v_crossed
     from changed ch
-   where ch.finishes
-   order by ch.user_id;
+   where ch.finishes or ch.crosses;
+  perform private.finish_courses(v_finished, v_now, 'catalog');
+  perform private.certify(v_crossed);
 end
 $$;
 comment on function private.settle_lessons(private.lesson_change[], bigint[]) is
@@ -560,10 +584,9 @@ begin
     (occurred_at, user_id, course_id, enrollment_id, cycle, kind)
   values (private.clock(), new.user_id, new.course_id, new.id, new.cycle, 'enrolled');
   if new.completed_at is not null then
-    insert into public.progress_events
-      (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
-    values (private.clock(), new.user_id, new.course_id, new.id, new.cycle, 'course_completed',
-      jsonb_build_object('by', 'enrollment', 'snapshot', new.completion_snapshot));
+    perform private.finish_courses(array[new.id], private.clock(), 'enrollment');
+  elsif new.progress_percent > 0 then
+    perform private.certify(array[new.id]);
   end if;
   return null;
 end

@@ -30,7 +30,7 @@ language sql immutable security invoker set search_path = ''
 as $$
   with course as (
     select case when jsonb_typeof(p_document) = 'object'
-             then p_document - array['waymark', 'modules'] else p_document end as body
+             then p_document - array['waymark', 'modules', 'certificate'] else p_document end as body
   ),
   module as (
     select m.place, m.body ->> 'slug' as slug, m.body
@@ -42,6 +42,9 @@ as $$
      cross join lateral private.elements(m.body -> 'lessons') as l
   )
   select 'course', 0, null::text, null::text, body from course
+  union all
+  select 'certificate', 0, null, null, p_document -> 'certificate'
+   where p_document -> 'certificate' <> 'null'
   union all
   -- Lessons are items of their own; what is no list stays where it will be found to be none.
   select 'module', place, slug, null,
@@ -57,8 +60,20 @@ as $$
     from lesson l cross join lateral private.elements(l.body -> 'resources') as r
 $$;
 comment on function private.course_items(jsonb) is
-  'The course, modules, lessons and resources of a document, one row each, in their lists'' order.';
+  'The course, its certificate''s rules, modules, lessons and resources of a document, one row each, in their lists'' order.';
 revoke execute on function private.course_items(jsonb) from public;
+
+create function private.certificate_fields(p_document jsonb) returns jsonb
+language sql immutable parallel safe security invoker set search_path = ''
+as $$
+  select coalesce(jsonb_object_agg('certificate_' || f.key, f.value)
+           filter (where f.value <> 'null'), '{}')
+    from jsonb_each(case when jsonb_typeof(p_document -> 'certificate') = 'object'
+      then p_document -> 'certificate' else '{}' end) as f
+$$;
+comment on function private.certificate_fields(jsonb) is
+  'The rules under a document''s certificate, by the names of the course''s columns.';
+revoke execute on function private.certificate_fields(jsonb) from public;
 
 create function private.is_json(p_value jsonb, p_type text) returns boolean
 language sql immutable security invoker set search_path = ''
@@ -85,10 +100,13 @@ as $$
   with known (kind, fields, required) as (
     values
       ('course', '{"slug": "string", "title": "string", "author": "string", "category": "string",
-        "description": "string", "image_url": "string", "duration_minutes": "integer",
+        "description": "string", "language": "string", "image_url": "string",
+        "duration_minutes": "integer",
         "rating": "number", "badges": "texts", "collections": "texts", "status": "string",
         "enrollment_mode": "string", "content_access": "string", "resources": "array"}'::jsonb,
         array['slug', 'title', 'status']),
+      ('certificate', '{"enabled": "boolean", "min_percent": "number", "min_score": "number",
+        "valid_months": "integer", "hours": "number", "template": "string"}', '{}'),
       ('module', '{"slug": "string", "title": "string", "description": "string",
         "duration_minutes": "integer", "completion_rule": "string", "lessons": "array"}',
         array['slug', 'title']),
@@ -99,7 +117,7 @@ as $$
         "quiz": "object", "max_attempts": "integer", "time_limit_seconds": "integer",
         "attempt_cooldown_seconds": "integer", "quiz_available_from": "time",
         "quiz_available_until": "time", "reveal_policy": "string", "score_policy": "string",
-        "resources": "array"}', array['slug', 'title']),
+        "certificate_min_score": "number", "resources": "array"}', array['slug', 'title']),
       ('resource', '{"title": "string", "url": "string", "kind": "string"}', array['title', 'url'])
   ),
   item as (
@@ -107,7 +125,7 @@ as $$
            i.kind || coalesce(
              ' ' || case i.kind when 'module' then i.module_slug when 'lesson' then i.lesson_slug
                       when 'resource' then i.body ->> 'title' end,
-             case when i.kind <> 'course' then ' ' || i.place end, '') as name
+             case when i.kind not in ('course', 'certificate') then ' ' || i.place end, '') as name
       from private.course_items(p_document) as i
       join known k on k.kind = i.kind
   ),
@@ -178,7 +196,8 @@ begin
                    else coalesce(i.lesson_slug, i.module_slug, i.body ->> 'slug') end as name
             from private.course_items($1) i
            cross join lateral jsonb_populate_record(
-             null::public.%I, private.course_defaults(i.kind) || jsonb_strip_nulls(i.body)) as r
+             null::public.%I, private.course_defaults(i.kind) || jsonb_strip_nulls(i.body)
+               || case when i.kind = 'course' then private.certificate_fields($1) else '{}' end) as r
            where i.kind || 's' = %L and (%s) is false
            limit 100
         ) as x
@@ -196,9 +215,13 @@ create function private.course_defaults(p_kind text) returns jsonb
 language sql immutable parallel safe security invoker set search_path = ''
 return case p_kind
   when 'course' then
-    '{"title": null, "author": null, "category": null, "description": null, "image_url": null,
+    '{"title": null, "author": null, "category": null, "description": null,
+      "language": "english", "image_url": null,
       "duration_minutes": null, "rating": null, "badges": [], "collections": [], "status": null,
-      "enrollment_mode": "open", "content_access": "enrolled"}'::jsonb
+      "enrollment_mode": "open", "content_access": "enrolled", "certificate_enabled": true,
+      "certificate_min_percent": 100, "certificate_min_score": null,
+      "certificate_valid_months": null, "certificate_hours": null,
+      "certificate_template": null}'::jsonb
   when 'module' then
     '{"position": null, "title": null, "description": null, "duration_minutes": null,
       "completion_rule": "all_lessons"}'
@@ -210,7 +233,7 @@ return case p_kind
   when 'quiz' then
     '{"max_attempts": null, "time_limit_seconds": null, "attempt_cooldown_seconds": null,
       "quiz_available_from": null, "quiz_available_until": null, "reveal_policy": "after_submit",
-      "score_policy": "best"}'
+      "score_policy": "best", "certificate_min_score": null}'
   when 'resource' then '{"position": null, "title": null, "url": null, "kind": "link"}'
 end;
 comment on function private.course_defaults(text) is
@@ -537,14 +560,19 @@ begin
   end if;
 
   n := jsonb_populate_record(v_old, private.course_defaults('course')
-    || jsonb_strip_nulls(p_document - 'modules'));
+    || jsonb_strip_nulls(p_document - array['modules', 'certificate'])
+    || private.certificate_fields(p_document));
   v_fields := private.changed_fields('course', to_jsonb(v_old), to_jsonb(n));
   if v_fields <> '{}' then
     update public.courses
-       set (title, author, category, description, image_url, duration_minutes, rating, badges,
-            collections, status, enrollment_mode, content_access)
-         = (n.title, n.author, n.category, n.description, n.image_url, n.duration_minutes,
-            n.rating, n.badges, n.collections, n.status, n.enrollment_mode, n.content_access)
+       set (title, author, category, description, language, image_url, duration_minutes, rating, badges,
+            collections, status, enrollment_mode, content_access, certificate_enabled,
+            certificate_min_percent, certificate_min_score, certificate_valid_months,
+            certificate_hours, certificate_template)
+         = (n.title, n.author, n.category, n.description, n.language, n.image_url, n.duration_minutes,
+            n.rating, n.badges, n.collections, n.status, n.enrollment_mode, n.content_access,
+            n.certificate_enabled, n.certificate_min_percent, n.certificate_min_score,
+            n.certificate_valid_months, n.certificate_hours, n.certificate_template)
      where id = v_course_id;
   end if;
 

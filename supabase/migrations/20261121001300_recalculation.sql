@@ -122,10 +122,9 @@ begin
              frontier_version = null
        where id = e.id;
       if v_finishes then
-        insert into public.progress_events
-          (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
-        values (v_now, e.user_id, e.course_id, e.id, e.cycle, 'course_completed',
-          '{"by": "recalculation"}');
+        perform private.finish_courses(array[e.id], v_now, 'recalculation');
+      elsif e.completed_at is null and v_percent > e.progress_percent then
+        perform private.certify(array[e.id]);
       end if;
     end if;
     if v_changed or v_modules > 0 then

@@ -60,10 +60,10 @@ begin
   written as (
     update public.lessons l
        set (max_attempts, time_limit_seconds, attempt_cooldown_seconds, quiz_available_from,
-            quiz_available_until, reveal_policy, score_policy)
+            quiz_available_until, reveal_policy, score_policy, certificate_min_score)
          = ((p.n).max_attempts, (p.n).time_limit_seconds, (p.n).attempt_cooldown_seconds,
             (p.n).quiz_available_from, (p.n).quiz_available_until, (p.n).reveal_policy,
-            (p.n).score_policy)
+            (p.n).score_policy, (p.n).certificate_min_score)
       from plan p
      where l.id = p.id and p.fields <> '{}'
   )

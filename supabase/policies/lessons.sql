@@ -6,14 +6,14 @@ revoke all on table public.lessons from public, anon, authenticated, service_rol
 grant select on table public.lessons to anon, authenticated, service_role, waymark_writer;
 grant insert (id, module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
-  watch_percent, pass_percent, archived_at, max_attempts, time_limit_seconds, attempt_cooldown_seconds,
-  quiz_available_from, quiz_available_until, reveal_policy, score_policy)
+  watch_percent, pass_percent, certificate_min_score, archived_at, max_attempts, time_limit_seconds,
+  attempt_cooldown_seconds, quiz_available_from, quiz_available_until, reveal_policy, score_policy)
   on table public.lessons to service_role;
 grant delete on table public.lessons to service_role;
 grant update (module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
-  watch_percent, pass_percent, archived_at, max_attempts, time_limit_seconds, attempt_cooldown_seconds,
-  quiz_available_from, quiz_available_until, reveal_policy, score_policy)
+  watch_percent, pass_percent, certificate_min_score, archived_at, max_attempts, time_limit_seconds,
+  attempt_cooldown_seconds, quiz_available_from, quiz_available_until, reveal_policy, score_policy)
   on table public.lessons to service_role;
 
 drop policy if exists "Anyone reads public lessons and previews" on public.lessons;

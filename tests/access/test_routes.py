@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import uuid
 
 import pytest
 
@@ -38,14 +39,26 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
         "course": str(world.courses["main"]),
         "lesson": world.lessons["fresh"],
         "module": world.modules["first"],
+        "certificate": world.ids["certificate of learner"],
+        "list": "0",
+        "token": str(uuid.uuid4()),
     }
+    [(ids["code"],)] = world.connection.execute(
+        "select code from public.certificates where id = %s", (ids["certificate"],)
+    ).fetchall()
+    [key] = rest.request("anon", "GET", "/functions/v1/certificates/jwks.json").json()["keys"]
+    ids["key"] = key["kid"].rpartition("/")[2]
     bodies = {
         "POST recalculate": {"enrollment_id": world.ids["enrollment of learner"]},
+        "POST progress/lessons/{lesson}/view": {"session_id": str(uuid.uuid4()), "seconds": 5},
+        "POST progress/batch": {"events": []},
         "PATCH assessments/attempts/{attempt}": {"answers": []},
         "POST assessments/attempts/{attempt}/grade": {
             "grades": [{"question_id": "essay", "points": 1}]
         },
     }
+    for command in ("retry", "revoke", "reinstate", "reissue"):
+        bodies[f"POST certificates/{{certificate}}/{command}"] = {"reason": "Because"}
     quiz = {"lesson": world.lessons["quiz"], "attempt": world.ids["open attempt of learner"]}
     graded = {"attempt": world.ids["attempt of learner"]}
     # A secret key alone says which app calls, not who.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import subprocess
@@ -22,10 +23,15 @@ DEMO = ROOT / "supabase" / "demo" / "reading-maps.yaml"
 
 
 def admin(stack: Stack, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as bin/admin does, once it has made its environment."""
+    """Run a command about courses."""
+    return command(stack, "courses", *arguments, **env)
+
+
+def command(stack: Stack, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as bin/admin does, once it has made its environment."""
     settings = {"SUPABASE_URL": stack.api_url, "SUPABASE_SECRET_KEY": stack.secret_key, **env}
     return subprocess.run(
-        [sys.executable, "-m", "shared.command", "courses", *arguments],
+        [sys.executable, "-m", "shared.command", *arguments],
         cwd=ROOT,
         env={**os.environ, **settings},
         capture_output=True,
@@ -153,3 +159,33 @@ def test_the_demo_people_sign_in(stack: Stack, name: str) -> None:
         },
     ).json()
     assert [row["total_lessons"] for row in rows] == ([] if name == "admin" else [12])
+
+
+def test_a_secret_is_set_by_its_digest_and_never_shown(stack: Stack) -> None:
+    with stack.connect(autocommit=True) as connection:
+        before = connection.execute(
+            "select encode(digest, 'hex') from private.secrets where name = 'proxy'"
+        ).fetchone()
+        try:
+            secret = "s3cret-" * 5
+            for told in ("set", "nothing to change"):
+                done = command(stack, "secrets", "set", "proxy", WAYMARK_PROXY_SECRET=secret)
+                assert (done.returncode, f"secret proxy: {told} in" in done.stdout) == (0, True)
+                assert "s3cret" not in done.stdout + done.stderr
+            stored = connection.execute(
+                "select encode(digest, 'hex') from private.secrets where name = 'proxy'"
+            ).fetchone()
+            assert stored == (hashlib.sha256(secret.encode()).hexdigest(),)
+            short = command(stack, "secrets", "set", "proxy", WAYMARK_PROXY_SECRET="s3cret")
+            assert (short.returncode, "s3cret" in short.stderr) == (2, False)
+            learner = command(
+                stack, "secrets", "set", "proxy",
+                WAYMARK_PROXY_SECRET=secret, SUPABASE_SECRET_KEY=stack.anon_key,
+            )  # fmt: skip
+            assert learner.returncode == 1
+        finally:
+            if before is not None:
+                connection.execute(
+                    "update private.secrets set digest = decode(%s, 'hex') where name = 'proxy'",
+                    before,
+                )

@@ -20,7 +20,15 @@ from tests.stack import REQUIRED
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
-OWN_NAMES = {*REQUIRED, "POSTGREST_URL", "FUNCTIONS_DIRECT_URL", "SIGNING_KEY_FILE"}
+OWN_NAMES = {
+    *REQUIRED,
+    "POSTGREST_URL",
+    "FUNCTIONS_DIRECT_URL",
+    "SIGNING_KEY_FILE",
+    "WORKER_SECRET",
+    "MAIL_FOLDER",
+    "MAIL_PORT",
+}
 
 
 def run(*words: str, root: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -40,6 +40,32 @@ def test_a_killed_part_comes_back(second: Second, part: str) -> None:
     assert all(lives(pid) for pid in others.values())
 
 
+def test_the_storage_process_opens_no_table(second: Second) -> None:
+    """Left alone, it grants everything to everyone at its first request of a user."""
+    anonymous = {"apikey": second["PUBLISHABLE_KEY"]}
+    url = f"{second['API_URL']}/storage/v1/bucket"
+
+    def opened() -> list[tuple[str, ...]]:
+        with second.connect() as connection:
+            return connection.execute(
+                "select relname from pg_class, aclexplode(relacl) as entry"
+                " where relnamespace = 'public'::regnamespace"
+                " and entry.grantee in ('anon'::regrole, 'authenticated'::regrole)"
+                " and entry.privilege_type = 'TRUNCATE'"
+                " union all select defaclrole::regrole::text from pg_default_acl"
+                " where defaclrole = 'supabase_lite'::regrole"
+            ).fetchall()
+
+    assert httpx.get(url, headers=anonymous).json() == []
+    assert opened() == []
+    before = second.pids()["auth"]
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: second.pids()["auth"] != before)
+    # Nor does it cost whoever comes first.
+    assert httpx.get(url, headers=anonymous).json() == []
+    assert opened() == []
+
+
 def test_while_postgrest_is_away_the_gateway_says_when_to_ask_again(second: Second) -> None:
     pid = second.pids()["postgrest"]
     os.kill(second.pids()["supervisor"], signal.SIGSTOP)

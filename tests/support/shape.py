@@ -30,10 +30,11 @@ def assert_headers(response: httpx.Response) -> None:
     assert {"Retry-After", "Server-Timing", "X-Request-Id"} <= set(exposed)
     assert headers["cache-control"] == "no-store"
     assert headers["content-type"].startswith("application/json")
+    assert headers["x-content-type-options"] == "nosniff"
     assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
     assert "total;dur=" in headers["server-timing"]
-    # On 503 it says when; elsewhere there is nothing to wait for.
-    assert (int(headers.get("retry-after", "0")) > 0) == (response.status_code == 503)
+    # On 429 and 503 it says when; elsewhere there is nothing to wait for.
+    assert (int(headers.get("retry-after", "0")) > 0) == (response.status_code in (429, 503))
 
 
 def assert_typed(value: Any, kind: Any, where: str = "answer") -> None:

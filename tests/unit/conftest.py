@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
-import functions_framework
 import httpx
 import pytest
-import uvicorn
 
-from shared import http, pool
+from shared import http
 from shared.settings import settings
 from tests.support import keys
+from tests.support.serving import OURS, serving
 from tests.support.upstream import Reply, Upstream, upstream
 
-ROOT = Path(__file__).resolve().parents[2]
 PUBLISHABLE = "sb_publishable_for_tests"
-OURS = ("SUPABASE_", "WAYMARK_", "POSTGREST_", "LOG_", "GOOGLE_CLOUD")
 
 Serve = Callable[..., httpx.Client]
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn in a thread of this process, with its session closed behind it."""
-
-    async def serve(self, sockets: object = None) -> None:
-        try:
-            await super().serve()
-        finally:
-            await pool.close()
-
-
-@contextmanager
-def serving(target: str) -> Iterator[httpx.Client]:
-    """A client of `target`, as the framework serves it under the present environment."""
-    settings.cache_clear()
-    http.app.cache_clear()
-    app = functions_framework.create_app(target, str(ROOT / "main.py"))
-    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="session")

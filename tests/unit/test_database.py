@@ -156,6 +156,26 @@ def test_a_connection_that_ends_under_a_call_is_tried_once_more(database: Upstre
     assert len(database.seen) == 2
 
 
+@pytest.mark.parametrize("secret", ["a secret of 32 bytes or a bit more", None])
+def test_a_visitors_address_goes_along_with_the_secret_or_not_at_all(
+    database: Upstream, secret: str | None
+) -> None:
+    env = {"SUPABASE_URL": database.url, "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x"}
+    settings = read({**env, **({"WAYMARK_PROXY_SECRET": secret} if secret else {})})
+
+    async def calls() -> None:
+        for visitor in ("192.0.2.1", None):
+            await Database(settings).call("f", {}, token="t", request_id="r", visitor=visitor)
+        await pool.close()
+
+    asyncio.run(calls())
+    told = [
+        (seen.headers.get("x-waymark-client"), seen.headers.get("x-waymark-proxy-secret"))
+        for seen in database.seen
+    ]
+    assert told == [("192.0.2.1", secret) if secret else (None, None), (None, None)]
+
+
 @pytest.fixture
 def nobody() -> Iterator[str]:
     """An address where nothing listens."""

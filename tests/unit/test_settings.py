@@ -26,6 +26,7 @@ def test_defaults() -> None:
     assert found.jwt_secret is None
     assert found.allowed_origins == ("*",)
     assert found.log_level == "INFO"
+    assert (found.trusted_proxies, found.proxy_secret) == (0, None)
 
 
 def test_the_plural_of_keys_wins_and_the_anon_key_counts_too() -> None:
@@ -55,6 +56,10 @@ def test_the_plural_of_keys_wins_and_the_anon_key_counts_too() -> None:
         ("SUPABASE_JWKS", VALUE),
         ("SUPABASE_JWKS", f'["{VALUE}"]'),
         ("SUPABASE_JWT_SECRET", VALUE),
+        ("WAYMARK_PROXY_SECRET", VALUE),
+        ("WAYMARK_PROXY_SECRET", VALUE * 4 + "\n"),
+        ("WAYMARK_TRUSTED_PROXIES", VALUE),
+        ("WAYMARK_TRUSTED_PROXIES", f"-1{VALUE}"),
         ("WAYMARK_ALLOWED_ORIGINS", VALUE),
         ("LOG_LEVEL", VALUE),
     ],
@@ -72,8 +77,81 @@ def test_keys_may_come_over_plain_http_on_loopback_only() -> None:
     assert read({**GOOD, "SUPABASE_JWKS_URL": url}).jwks_url == url
 
 
+WORKER = {
+    **GOOD,
+    "WAYMARK_WORKER_SECRET": "w" * 32,
+    "WAYMARK_FUNCTIONS_URL": "https://fn.example/",
+}
+MAIL = {**WORKER, "SMTP_HOST": "smtp.example", "SMTP_ADMIN_EMAIL": "learn@school.example"}
+
+
+def test_a_worker_is_configured_as_a_whole_or_not_at_all() -> None:
+    assert read(GOOD).worker is None
+    worker = read(WORKER).worker
+    assert worker is not None
+    assert (worker.functions_url, worker.mail) == ("https://fn.example", None)
+    mail = read(MAIL).worker.mail  # type: ignore[union-attr]
+    assert mail is not None
+    assert (mail.host, mail.port, mail.sender) == ("smtp.example", 587, "learn@school.example")
+    with pytest.raises(SettingsError, match="WAYMARK_FUNCTIONS_URL is not set"):
+        read({**WORKER, "WAYMARK_FUNCTIONS_URL": ""})
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"WAYMARK_WORKER_SECRET": VALUE}, "WAYMARK_WORKER_SECRET"),
+        ({"SMTP_HOST": ""}, "SMTP_HOST"),
+        ({"SMTP_ADMIN_EMAIL": ""}, "SMTP_ADMIN_EMAIL"),
+        ({"SMTP_ADMIN_EMAIL": VALUE}, "SMTP_ADMIN_EMAIL"),
+        ({"SMTP_ADMIN_EMAIL": f"a@b.c\r\nBcc: {VALUE}"}, "SMTP_ADMIN_EMAIL"),
+        ({"SMTP_PORT": VALUE}, "SMTP_PORT"),
+        ({"SMTP_PORT": "65536"}, "SMTP_PORT"),
+        ({"SMTP_PASS": VALUE}, "SMTP_USER"),
+        ({"SMTP_USER": VALUE}, "SMTP_PASS"),
+        ({"SMTP_SENDER_NAME": f"A\nBcc: {VALUE}"}, "SMTP_SENDER_NAME"),
+    ],
+)
+def test_what_is_wrong_with_a_worker_is_named_and_not_shown(
+    changed: dict[str, str], named: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read({**MAIL, **changed})
+    assert named in str(caught.value)
+    assert VALUE not in str(caught.value)
+
+
+def test_a_worker_without_the_service_key_does_not_start() -> None:
+    script = Path(sys.executable).with_name("functions-framework")
+    for key, reason in (
+        ("", "SUPABASE_SECRET_KEY is not set"),
+        ("sb_publishable_x", "SUPABASE_SECRET_KEY holds a publishable key"),
+    ):
+        done = subprocess.run(
+            [str(script), "--target", "certificates"],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin", **WORKER, "SUPABASE_SECRET_KEY": key},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode != 0
+        assert reason in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_secrets_stay_out_of_repr() -> None:
-    env = {**GOOD, "SUPABASE_JWT_SECRET": VALUE * 4, "SUPABASE_ANON_KEY": VALUE}
+    env = {
+        **GOOD,
+        "SUPABASE_JWT_SECRET": VALUE * 4,
+        "WAYMARK_PROXY_SECRET": VALUE * 4,
+        **{name: value for name, value in MAIL.items() if name not in GOOD},
+        "WAYMARK_WORKER_SECRET": VALUE * 4,
+        "SMTP_USER": "user",
+        "SMTP_PASS": VALUE,
+        "SUPABASE_ANON_KEY": VALUE,
+    }
     assert VALUE not in repr(read(env))
 
 
@@ -116,7 +194,7 @@ def test_every_variable_is_in_the_example() -> None:
 
     used = set(
         re.findall(
-            r'"((?:SUPABASE|POSTGREST|WAYMARK|LOG|GOOGLE)_[A-Z_]+)"',
+            r'"((?:SUPABASE|POSTGREST|WAYMARK|LOG|GOOGLE|SMTP)_[A-Z_]+)"',
             (ROOT / "shared/settings.py").read_text(),
         )
     )

@@ -1,0 +1,1 @@
+"""Rate limits: buckets, whose they are, and what a caller without tokens is told."""
