@@ -44,7 +44,10 @@ create type private.client_event as (
   session_id uuid,
   report private.view_report,
   answers jsonb,
-  client_key text
+  client_key text,
+  course_id bigint,
+  note_id uuid,
+  body text
 );
 
 -- Takes an event apart, or refuses it. Whether it may be done is for the command to say.
@@ -72,17 +75,18 @@ begin
     when 'attempt_save' then '{attempt_id,answers}'
     when 'attempt_submit' then '{attempt_id,lesson_id,answers,client_key}'
     when 'complete' then '{lesson_id}'
+    when 'note' then '{note_id,course_id,lesson_id,position_seconds,body}'
   end;
   if v_known is null then
     perform private.fail('invalid_value', 422,
-      'kind must be start, view, position, attempt_save, attempt_submit or complete');
+      'kind must be start, view, position, attempt_save, attempt_submit, complete or note');
   end if;
   select min(name) into v_name
     from jsonb_object_keys(p_body - array['id', 'at', 'kind'] - v_known) as name;
   if v_name is not null then
     perform private.fail('unknown_field', 422, 'Unknown field', left(v_name, 64));
   end if;
-  foreach v_name in array array['id', 'lesson_id', 'attempt_id', 'session_id'] loop
+  foreach v_name in array array['id', 'lesson_id', 'attempt_id', 'session_id', 'note_id'] loop
     if (p_body ->> v_name) !~ v_uuid then
       perform private.fail('invalid_id', 400, v_name || ' must be a uuid');
     end if;
@@ -93,12 +97,20 @@ begin
   v.session_id := p_body ->> 'session_id';
   v.answers := p_body -> 'answers';
   v.client_key := coalesce(p_body ->> 'client_key', v.id::text);
+  if jsonb_typeof(p_body -> 'course_id') <> 'number' then
+    perform private.fail('invalid_id', 400, 'course_id must be a course number');
+  end if;
+  v.course_id := p_body ->> 'course_id';
+  -- A note without an id of its own has its event's.
+  v.note_id := coalesce(p_body ->> 'note_id', p_body ->> 'id');
+  v.body := p_body ->> 'body';
   if v.id is null
      or (v.kind = 'attempt_submit' and (v.lesson_id is null) = (v.attempt_id is null))
-     or (v.kind <> 'attempt_submit' and v.lesson_id is null and v.attempt_id is null)
+     or (v.kind = 'note' and v.lesson_id is null and v.course_id is null)
+     or (v.kind not in ('attempt_submit', 'note') and v.lesson_id is null and v.attempt_id is null)
   then
     perform private.fail('invalid_value', 422,
-      'An event needs an id, and the lesson or the attempt that it is about');
+      'An event needs an id, and the lesson, course or attempt that it is about');
   end if;
   if (p_body ->> 'at')
      !~ '^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$' is not false
@@ -115,8 +127,8 @@ begin
   end if;
   v.place := p_place;
   v.rank := array_position(
-    '{start,view,position,attempt_save,attempt_submit,complete}', v.kind);
-  if v.kind in ('view', 'position') then
+    '{start,view,position,attempt_save,attempt_submit,complete,note}', v.kind);
+  if v.kind in ('view', 'position', 'note') then
     select * into r
       from jsonb_to_record(p_body) as x (
         seconds integer, position_seconds integer, watched jsonb, section text, progress numeric);
@@ -164,6 +176,11 @@ begin
         and v_answer #> '{progress,completed_at}' = v_answer #> '{attempt,submitted_at}', false));
   end if;
 
+  if p_event.kind = 'note' then
+    return private.event_result(p_event, v_at, private.put_note(p_user_id, p_event.note_id,
+      p_event.course_id, p_event.lesson_id, (p_event.report).position_seconds, p_event.body,
+      v_at), false);
+  end if;
   v := private.open_lesson(p_user_id, p_event.lesson_id);
   v_was_completed := (v.progress).is_completed is true;
   v_at := greatest(v_at, (v.enrollment).enrolled_at);
@@ -204,13 +221,13 @@ declare
 begin
   while v_done < cardinality(p_events) loop
     select array_agg(row(
-             greatest(e.at, (v.enrollment).enrolled_at), (e.report).seconds,
-             (e.report).position_seconds, (e.report).watched, (e.report).section,
-             (e.report).progress)::private.view_report order by n)
+             greatest((x.report).at, (v.enrollment).enrolled_at), (x.report).seconds,
+             (x.report).position_seconds, (x.report).watched, (x.report).section,
+             (x.report).progress)::private.view_report order by x.n)
       into v_reports
-      from unnest(p_events) with ordinality as e (place, id, at, clamped, kind, rank, lesson_id,
-             attempt_id, session_id, report, answers, client_key, n)
-     where n > v_done;
+      from (
+        select n, (p_events[n]).report from generate_series(v_done + 1, cardinality(p_events)) as n
+      ) as x;
     v_was_completed := (v.progress).is_completed is true;
     r := private.record_view(v, (p_events[1]).session_id, v_reports);
     v := r.v;
@@ -261,6 +278,8 @@ begin
       union all
       select a.course_id from public.user_assessment_attempts a
        where a.id in (select e.attempt_id from unnest(p_events) as e)
+      union all
+      select e.course_id from unnest(p_events) as e where e.course_id is not null
     ) as x;
   perform private.share_courses(v_course_ids);
   perform from public.enrollments e

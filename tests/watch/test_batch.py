@@ -84,6 +84,9 @@ def story(me: Player, seed: int, attempts: list[str]) -> list[dict[str, Any]]:
             events.append(me.event("position", now + 2, lesson, position_seconds=5, progress=0.4))
         if chance.random() < 0.5:
             events.append(me.event("complete", now + 3, lesson))
+        if chance.random() < 0.5:
+            note = str(uuid.UUID(int=chance.randrange(3)))
+            events.append(me.event("note", now + 4, lesson, note_id=note, body=f"At {now}"))
     for attempt in attempts:
         for seq in range(2):
             answers = [{"question_id": f"q{seq}", "answer": chance.random() < 0.5, "seq": seq}]
@@ -111,6 +114,7 @@ def state(operator: Actor, me: Player) -> dict[str, Any]:
     found["attempts"] = operator.run(
         "select * from public.user_assessment_attempts where user_id = %s", me.user
     )
+    found["notes"] = operator.run("select * from public.notes where user_id = %s", me.user)
     found["events"] = [row for row in found["events"] if row["kind"] != "enrolled"]
     return {
         name: sorted(
@@ -131,7 +135,7 @@ def check_orders(
     chance = random.Random(seed + 1)
     me = join(enrolled, operator, courses)
     events = story(me, seed, attempts_of(me))
-    ranks = ["start", "view", "position", "attempt_save", "attempt_submit", "complete"]
+    ranks = ["start", "view", "position", "attempt_save", "attempt_submit", "complete", "note"]
     answers = {}
     for event in sorted(events, key=lambda e: (e["at"], ranks.index(e["kind"]))):
         [answers[event["id"]]] = me.send(end, [event])["results"]
@@ -427,6 +431,35 @@ def test_another_persons_attempt_is_not_found(
     results = other.send(HOUR, events)["results"]
     assert {result["code"] for result in results} == {"attempt_not_found"}
     assert state(operator, me) == before
+
+
+def test_notes_are_written_and_the_newest_stands(enrolled: Enrolled, operator: Actor) -> None:
+    me = enrolled({})
+    note = str(uuid.uuid4())
+    events = [
+        me.event("note", 50, note_id=note, body="second", position_seconds=7),
+        me.event("note", 20, note_id=note, body="first"),
+        me.event("note", 30, None, course_id=me.course.id, body="of the course"),
+        me.event("note", 40, body=""),
+        me.event("note", 40, None, course_id="x", body="y"),
+        me.event("note", 40, None, body="y"),
+        me.event("note", 40, None, course_id=2**60, body="y"),
+    ]
+    results = me.send(HOUR, events)["results"]
+    assert [result["code"] for result in results] == [
+        None, None, None, "invalid_value", "invalid_id", "invalid_value", "course_not_found",
+    ]  # fmt: skip
+    rows = operator.run(
+        "select id, lesson_id, body, position_seconds from public.notes where user_id = %s"
+        " order by body",
+        me.user,
+    )
+    assert [(str(row["id"]), row["body"], row["position_seconds"]) for row in rows] == [
+        (events[2]["id"], "of the course", None),
+        (note, "second", 7),
+    ]
+    [late] = me.send(HOUR, [me.event("note", 10, note_id=note, body="zero")])["results"]
+    assert late["status"] == "unchanged"
 
 
 def test_an_event_id_is_ones_own(enrolled: Enrolled) -> None:

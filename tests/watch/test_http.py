@@ -109,6 +109,24 @@ def test_what_no_player_sends_is_refused_and_changes_nothing(
     assert rows == (0, 0, 0)
 
 
+@pytest.fixture
+def slow_buckets(stack: Stack) -> Iterator[None]:
+    """Tokens that do not come back while a test runs."""
+    with stack.connect(autocommit=True) as connection:
+        before = connection.execute(
+            "select per_second, bucket from private.rate_limits where bucket in ('view', 'batch')"
+        ).fetchall()
+        connection.execute(
+            "update private.rate_limits set per_second = 0.01 where bucket in ('view', 'batch')"
+        )
+        yield
+        for row in before:
+            connection.execute(
+                "update private.rate_limits set per_second = %s where bucket = %s", row
+            )
+
+
+@pytest.mark.usefixtures("slow_buckets")
 @pytest.mark.parametrize("bucket", ["view", "batch"])
 def test_an_empty_bucket_is_429_through_both_doors(
     stack: Stack, learner: Learner, calls: httpx.Client, bucket: str
@@ -118,9 +136,6 @@ def test_an_empty_bucket_is_429_through_both_doors(
         client.enroll(course.id)
     lesson, session = course.lessons[0], str(uuid.uuid4())
     with stack.connect(autocommit=True) as connection:
-        assert connection.execute(
-            "select burst / per_second > 30 from private.rate_limits where bucket = %s", [bucket]
-        ).fetchone() == (True,)
         connection.execute("select private.take_token(%s, %s, 1e9)", [bucket, str(learner.id)])
         route, body, rpc, arguments = {
             "view": (
@@ -131,9 +146,9 @@ def test_an_empty_bucket_is_429_through_both_doors(
             ),
             "batch": (
                 "progress/batch",
-                {"events": [5] * 200},
+                {"events": [5] * 20},
                 "apply_events",
-                {"p_events": [5] * 200},
+                {"p_events": [5] * 20},
             ),
         }[bucket]
         refused = calls.post(f"{stack.functions_url}/{route}", json=body)
