@@ -454,6 +454,80 @@ def test_a_week_begins_on_monday(operator: Actor, learner: Learner) -> None:
         assert ann.call("get_my_dashboard")["seconds"]["week"] == seconds
 
 
+def event(kind: str, lesson: uuid.UUID, when: datetime, **more: Any) -> dict[str, Any]:
+    """What a client kept while it was offline."""
+    made = {"id": uuid.uuid4(), "kind": kind, "lesson_id": lesson, "at": when.isoformat(), **more}
+    return {name: str(value) if name.endswith("id") else value for name, value in made.items()}
+
+
+def test_a_minute_watched_makes_a_streak_day(operator: Actor, learner: Learner) -> None:
+    ann, course = learner(), make_course(operator, [2])
+    ann.call("enroll", p_course_id=course.id)
+    for day, seconds in ((0, 60), (1, 120), (2, 179)):
+        ann.at(NOW.replace(hour=12) + timedelta(days=day + 1))
+        ann.call(
+            "view_lesson", p_lesson_id=course.all[0], p_session_id=uuid.UUID(int=7),
+            p_seconds=seconds,
+        )  # fmt: skip
+    seen = ann.call("get_my_dashboard")
+    assert seen["streak"]["current"] == 2  # the third day has 59 seconds
+    assert [day["seconds"] for day in seen["activity"]] == [60, 60, 59]
+    assert (seen["seconds"]["today"], seen["seconds"]["all"]) == (59, 179)
+    assert seen["courses"][0]["view_time_seconds"] == 179
+
+
+def test_what_was_done_offline_mends_the_streak(operator: Actor, learner: Learner) -> None:
+    ann, course = learner(), make_course(operator, [9])
+    noon = NOW.replace(hour=12) + timedelta(days=1)
+    ann.call("enroll", p_course_id=course.id)
+    for day in (0, 3):
+        ann.at(noon + timedelta(days=day))
+        ann.call("complete_lesson", p_lesson_id=course.all[day])
+    assert ann.call("get_my_dashboard")["streak"]["current"] == 1
+    late = [
+        event("complete", course.all[5], noon + timedelta(days=2)),
+        event("view", course.all[6], noon + timedelta(days=1), session_id=uuid.uuid4(), seconds=90),
+    ]
+    answer = ann.call("apply_events", p_events=Jsonb(late))
+    assert [result["status"] for result in answer["results"]] == ["applied", "applied"]
+    seen = compare(operator, ann, "UTC", noon + timedelta(days=3))
+    assert seen["streak"]["current"] == 4
+    assert [(day["lessons"], day["seconds"]) for day in seen["activity"]] == [
+        (1, 0), (0, 90), (1, 0), (1, 0),
+    ]  # fmt: skip
+
+
+def test_what_was_done_before_a_flight_counts_where_it_was_done(
+    operator: Actor, learner: Learner
+) -> None:
+    ann, course = learner(), make_course(operator, [9])
+    ann.run("update public.profiles set timezone = 'Asia/Tokyo' where id = %s", ann.user)
+    ann.call("enroll", p_course_id=course.id)
+    # 00:30 in Tokyo; in Los Angeles it is 7:30 of the day before.
+    night = (NOW + timedelta(days=2)).replace(hour=15, minute=30, second=0)
+    day = night.date() + timedelta(days=1)
+    ann.at(night)
+    ann.call("complete_lesson", p_lesson_id=course.all[0])
+    ann.at(night + timedelta(days=3))
+    ann.run("update public.profiles set timezone = 'America/Los_Angeles' where id = %s", ann.user)
+    late = [
+        event("complete", course.all[1], night + timedelta(days=1)),
+        event(
+            "view", course.all[2], night + timedelta(days=2, hours=1), session_id=uuid.uuid4(),
+            seconds=7200,
+        ),
+    ]  # fmt: skip
+    ann.call("apply_events", p_events=Jsonb(late))
+    rows = ann.run("select day, lessons_completed, view_seconds from public.daily_activity")
+    # The two hours began before midnight.
+    assert {row["day"]: tuple(row.values())[1:] for row in rows} == {
+        day: (1, 0),
+        day + timedelta(days=1): (1, 1800),
+        day + timedelta(days=2): (0, 5400),
+    }
+    assert ann.call("get_my_dashboard")["streak"]["longest"] == 3
+
+
 def test_the_last_year_and_no_more(operator: Actor, learner: Learner) -> None:
     ann = learner()
     ann.at(NOW)
