@@ -12,6 +12,7 @@ import sys
 # What imports make stays for good: looking through it for garbage is a seventh of a cold start.
 gc.disable()
 
+import functions.analytics  # noqa: E402
 import functions.assessments  # noqa: E402
 import functions.certificates  # noqa: E402
 import functions.notifications  # noqa: E402
@@ -20,6 +21,7 @@ import functions.recalculate  # noqa: E402
 from shared import http  # noqa: E402
 from shared.settings import SettingsError  # noqa: E402
 
+analytics = functions.analytics.analytics
 assessments = functions.assessments.assessments
 certificates = functions.certificates.certificates
 notifications = functions.notifications.notifications

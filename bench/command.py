@@ -15,14 +15,25 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from bench import coldstart, cost, load, machine, seed, target
+from bench import (
+    coldstart,
+    cost,
+    dashboard,
+    heartbeats,
+    load,
+    machine,
+    quiz,
+    rendering,
+    seed,
+    target,
+)
 from bench.learners import Population
 from bench.report import Report
 from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "cold")
+PARTS = ("load", "cost", "quiz", "cold", "heartbeats", "dashboard", "rendering")
 COURSE_LESSONS = 50
 
 
@@ -46,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures = (
         sum(cell.failures for cell in report.load.closed + report.load.open) if (report.load) else 0
     )
+    if report.heartbeats is not None:
+        failures += sum(door.failures for door in report.heartbeats.doors.values())
     return 1 if failures else 0
 
 
@@ -85,20 +98,49 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
         with_gateway=options.gateway,
     )
     cost_plan = cost.Plan()
+    beats_plan = heartbeats.Plan(rounds=options.rounds, seconds=options.seconds)
+    rendering_plan = rendering.Plan()
+    dashboard_plan = dashboard.Plan()
     if options.quick:
         load_plan = replace(
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
             open_learners=8, open_seconds=0.3,
         )  # fmt: skip
+        beats_plan = heartbeats.Plan(
+            learners=20,
+            history=3,
+            beats=2,
+            connections=2,
+            sample=3,
+            sessions=4,
+            rounds=1,
+            seconds=0.2,
+        )
         cost_plan = cost.Plan(sizes=(10, 50), learners=2, enrolments=(1, 5), detour_learners=1)
+        rendering_plan = rendering.Plan(certificates=3, rounds=1, starts=1)
+        dashboard_plan = dashboard.Plan(
+            learners=10, courses=4, courses_each=2, lessons=10, days_each=20, many_courses=30,
+            many_days=60, measured=2,
+        )  # fmt: skip
     try:
         if "cold" in parts:
             target.say("cold start")
             report.cold = coldstart.measure(stack, 1 if options.quick else 5)
+        if "rendering" in parts:
+            target.say("rendering certificates")
+            report.rendering = rendering.measure(rendering_plan)
         if "cost" in parts:
             report.costs = cost.measure(stack["DB_URL"], tag, cost_plan)
+        if "quiz" in parts:
+            target.say("quiz: measuring")
+            learners = 2 if options.quick else quiz.LEARNERS
+            report.quiz = quiz.measure(stack["DB_URL"], tag, learners)
         if "load" in parts:
             report.load = _load(stack, tag, load_plan)
+        if "heartbeats" in parts:
+            report.heartbeats = heartbeats.measure(stack, tag, beats_plan)
+        if "dashboard" in parts:
+            report.dashboards = dashboard.measure(stack["DB_URL"], tag, dashboard_plan)
     finally:
         if not stack.is_own:
             with psycopg.connect(stack["DB_URL"], autocommit=True) as db:

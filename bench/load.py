@@ -129,7 +129,7 @@ async def _closed(
         lessons = len(operation.population.course.lessons)
         operation.population.refill(cell.learners + math.ceil(plan.seconds * 3000 / lessons))
     workers = [door.worker(number, operation) for number in range(cell.learners)]
-    with _Quiet(target) as quiet:
+    with Quiet(target) as quiet:
         window = await closed_loop(workers, plan.seconds)
     if operation.name == "complete":
         operation.population.acknowledged += len(window.latencies)
@@ -145,7 +145,7 @@ async def _open(
     spare = math.ceil(2 * plan.open_rate * plan.open_seconds / lessons)
     operation.population.refill(cell.learners + spare)
     workers = [door.worker(number, operation) for number in range(cell.learners)]
-    with _Quiet(target) as quiet:
+    with Quiet(target) as quiet:
         window = await open_loop(workers, plan.open_rate, plan.open_seconds, seed)
     operation.population.acknowledged += len(window.latencies)
     if keep:
@@ -153,14 +153,14 @@ async def _open(
         cell.burnt.append(quiet.burnt)
 
 
-class _Quiet:
+class Quiet:
     """A measured window: no garbage collection of ours in it, and the parts' CPU time around it."""
 
     def __init__(self, target: Target) -> None:
         self._parts = target.processes
         self.burnt: dict[str, float] = {}
 
-    def __enter__(self) -> _Quiet:
+    def __enter__(self) -> Quiet:
         gc.collect()
         gc.disable()
         self._before = machine.cpu_seconds(self._parts)

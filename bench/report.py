@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.cost import POSITIONS, Cost, Costs
+from bench.dashboard import Dashboards
+from bench.heartbeats import Heartbeats
 from bench.load import Load
+from bench.quiz import LIMIT, QUESTIONS, Figures
+from bench.rendering import Rendering
 
 OPERATIONS = ("complete", "course", "next", "recalculate")
 
@@ -19,12 +23,20 @@ class Report:
     head: list[tuple[str, str]]
     load: Load | None = None
     costs: Costs | None = None
+    quiz: Figures | None = None
     cold: tuple[float, float] | None = None
+    heartbeats: Heartbeats | None = None
+    rendering: Rendering | None = None
+    dashboards: Dashboards | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
-        if self.load is not None or self.costs is not None or self.cold is not None:
+        measured = (
+            self.load, self.costs, self.quiz, self.cold, self.heartbeats, self.dashboards,
+            self.rendering,
+        )  # fmt: skip
+        if any(part is not None for part in measured):
             parts.append(self._summary())
         if self.load is not None:
             parts += [self._closed(self.load), self._open(self.load)]
@@ -32,6 +44,14 @@ class Report:
                 parts.append(self._cpu(self.load))
         if self.costs is not None:
             parts += [self._places(self.costs), self._rest(self.costs)]
+        if self.quiz is not None:
+            parts.append(self._quiz(self.quiz))
+        if self.heartbeats is not None:
+            parts.append(self._heartbeats(self.heartbeats))
+        if self.rendering is not None:
+            parts.append(self._certificates(self.rendering))
+        if self.dashboards is not None:
+            parts.append(self._dashboards(self.dashboards))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -73,12 +93,55 @@ class Report:
                     "at most 1.2",
                 ]
             )
+        if self.quiz is not None:
+            rows.append(
+                [
+                    f"submit of {QUESTIONS} questions to a plain completion, worst quiz",
+                    number(self.quiz.worst, 1),
+                    f"at most {LIMIT:.0f}",
+                ]
+            )
         if self.cold is not None:
             rows.append(
                 [
                     "CPU of a function process until its first answer",
                     f"{number(self.cold[0], 2)} s ({number(self.cold[1], 2)} s by the clock)",
                     "below 0.6 s",
+                ]
+            )
+        if self.heartbeats is not None:
+            beats = self.heartbeats
+            rows += [
+                [
+                    "a heartbeat in the database",
+                    f"{number(beats.one.time, 2)} ms",
+                    "below 2 ms",
+                ],
+                [
+                    f"HOT updates of {beats.plan.learners:,} sessions, the lowest of a table",
+                    f"{number(beats.hot, 1)} %",
+                    "at least 95 %",
+                ],
+                [
+                    f"throughput of `view`, function to PostgREST, {beats.plan.sessions} sessions",
+                    number(beats.ratio, 2),
+                    "at least 0.5",
+                ],
+            ]
+        if self.rendering is not None:
+            rows.append(
+                [
+                    "certificates in Latin a second, on one core",
+                    number(1 / self.rendering.scripts["Latin"].cpu, 0),
+                    "at least 30",
+                ]
+            )
+        if self.dashboards is not None:
+            rows.append(
+                [
+                    f"a learner's dashboard among {self.dashboards.rows:,} rows of progress",
+                    f"{number(self.dashboards.ordinary.time, 1)} ms",
+                    "below 10 ms",
                 ]
             )
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
@@ -184,6 +247,46 @@ class Report:
             head, rows
         )
 
+    def _heartbeats(self, beats: Heartbeats) -> str:
+        one = beats.one
+        updates = [
+            [
+                name,
+                f"{counted.updates:,}",
+                number(counted.share, 1),
+                f"{counted.rows:,}",
+                f"{counted.dead:,}",
+                f"{counted.growth // 1024:,}",
+            ]
+            for name, counted in beats.by_table.items()
+        ]
+        through = [
+            [
+                name,
+                number(cell_rate(door.rates), 0),
+                *(number(door.latency(percent), 1) for percent in (50, 95, 99)),
+                str(door.failures),
+                str(door.waits),
+            ]
+            for name, door in beats.doors.items()
+        ]
+        spread = " to ".join(number(value, 2) for value in one.spread)
+        return (
+            "## Heartbeats\n\n"
+            f"{beats.progress_rows:,} rows of progress, {beats.sessions:,} sessions. One heartbeat "
+            f"in the database: {number(one.time, 2)} ms by the clock (quartiles {spread}), "
+            f"{number(one.cpu - beats.nothing.cpu, 2)} ms of CPU, "
+            f"{number(one.page_count, 0)} pages, {number(one.wal_bytes, 0)} bytes of WAL.\n\n"
+            f"{beats.plan.learners:,} sessions, a heartbeat every 30 s of a clock that the bench "
+            f"sets, {beats.sent:,} in all:\n\n"
+            + table(
+                ["table", "updates", "HOT, %", "rows", "dead rows left", "grown by, KiB"], updates
+            )
+            + f"\n\nClosed loop of {beats.plan.sessions} sessions; times in milliseconds. Waits "
+            "are sessions found waiting for a lock, looked for ten times a second.\n\n"
+            + table(["door", "a second", "p50", "p95", "p99", "failed", "waits"], through)
+        )
+
     def _rest(self, costs: Costs) -> str:
         sizes = sorted({size for size, _ in costs.by_place})
         base = costs.by_place[sizes[0], "half"]
@@ -216,6 +319,75 @@ class Report:
             + "\n\nThe least is one upsert, one counter and one event: no access rule, lock, "
             f"module, day or answer. A completion costs {number(by_cpu, 1)} times that by CPU with "
             f"the commit, {number(by_clock, 1)} times by the clock without it."
+        )
+
+    def _quiz(self, quiz: Figures) -> str:
+        rows = [
+            [
+                name,
+                number(cost.cpu - quiz.nothing.cpu, 2),
+                number(ratio, 1),
+                number(cost.time, 2),
+                number(cost.page_count, 0),
+                number(cost.wal_bytes, 0),
+            ]
+            for name, cost, ratio in [
+                ("a plain completion", quiz.completion, 1.0),
+                *((name, cost, quiz.ratio(name)) for name, cost in quiz.submits.items()),
+            ]
+        ]
+        head = ["quiz", "ms of CPU", "to a completion", "ms by the clock", "pages", "WAL bytes"]
+        return (
+            f"## Starting, grading and submitting {QUESTIONS} questions, in the database\n\n"
+            + table(head, rows)
+        )
+
+    def _certificates(self, rendering: Rendering) -> str:
+        base = rendering.scripts["Latin"].cpu
+        rows = [
+            [
+                name,
+                number(1 / script.cpu, 0),
+                number(script.cpu * 1000, 1),
+                number(script.cpu / base, 2),
+                number(script.clock * 1000, 1),
+                f"{script.size:,}",
+            ]
+            for name, script in rendering.scripts.items()
+        ]
+        head = ["names and titles", "a second on one core", "ms of CPU", "to Latin"]
+        cpu, clock = rendering.cold
+        fonts, cjk = rendering.fonts
+        memory = [[what, number(size / 1e6, 0)] for what, size in rendering.memory.items()]
+        return (
+            "## Certificates\n\n"
+            "One after the other through one press, each with a name, a code and an address of its "
+            "own. CPU is that of the press and of its caller.\n\n"
+            + table([*head, "ms by the clock", "bytes"], rows)
+            + f"\n\nA process that has made nothing yet has its first certificate after "
+            f"{number(cpu, 2)} s of CPU ({number(clock, 2)} s by the clock), the press's start "
+            "included.\n\n"
+            + table(["memory of the press after", "MB"], memory)
+            + f"\n\nFonts: {number(fonts / 1e6, 1)} MB of files, {number(cjk / 1e6, 1)} MB of them "
+            "read only for Chinese, Japanese and Korean."
+        )
+
+    def _dashboards(self, found: Dashboards) -> str:
+        rows = [
+            [
+                kind,
+                number(cost.time, 2),
+                " to ".join(number(value, 2) for value in cost.spread),
+                number(cost.cpu, 2),
+                number(cost.page_count, 0),
+            ]
+            for kind, cost in found.by_kind.items()
+        ]
+        return (
+            "## A dashboard, in the database\n\n"
+            f"Among {found.rows:,} rows of progress; the first page of courses. CPU holds the "
+            "statement's own frame.\n\n"
+            + table(["learner", "ms by the clock", "quartiles", "ms of CPU", "pages"], rows)
         )
 
 

@@ -5,9 +5,17 @@ A new function is a file, an entry here and a target in main.py; tests and docs 
 
 from __future__ import annotations
 
-from functions import assessments, certificates, notifications, progress, recalculate
+from functions import (
+    analytics,
+    assessments,
+    certificates,
+    notifications,
+    progress,
+    recalculate,
+)
 
 FUNCTIONS = (
+    analytics.FUNCTION,
     assessments.FUNCTION,
     certificates.FUNCTION,
     notifications.FUNCTION,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shared.http import target
-from shared.models import Body, LessonState, Uncomplete
+from shared.models import Batch, Body, LessonState, Uncomplete, View
 from shared.routing import Event, Function, Route, completion
 
 
@@ -17,10 +17,11 @@ def completed_lesson(user: str | None, body: Body, answer: Mapping[str, Any]) ->
     """The completion, unless it was there before."""
     progress = answer["progress"]
     new = answer["changed"] and progress["is_completed"]
-    if isinstance(body, LessonState):
+    if isinstance(body, (LessonState, View)):
         # A report can change a completed row too, but only one that completes it stamps both times.
-        new = new and body.status == "completed"
         new = new and progress["completed_at"] == progress["last_accessed"]
+    if isinstance(body, LessonState):
+        new = new and body.status == "completed"
     if new:
         yield completion(
             user, progress["lesson_id"], progress["course_id"], progress["completed_at"]
@@ -34,6 +35,18 @@ def completed_module(user: str | None, body: Body, answer: Mapping[str, Any]) ->
         yield completion(user, lesson, enrollment["course_id"], enrollment["last_accessed_at"])
 
 
+def applied(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator[Event]:
+    """What became of a batch, and one completion per lesson that it completed."""
+    results = answer["results"]
+    statuses = ("applied", "unchanged", "repeated", "refused")
+    counts = {word: sum(result["status"] == word for result in results) for word in statuses}
+    yield Event("batch", {"user": user, **counts})
+    completed = {result["lesson_id"] for result in results if result["completed"]}
+    for row in answer["progress"]:
+        if row["lesson_id"] in completed:
+            yield completion(user, row["lesson_id"], row["course_id"], row["completed_at"])
+
+
 ROUTES = (
     Route("POST", "courses/{course}/enroll", "enroll", "Enrol in an open course"),
     Route("POST", "lessons/{lesson}/start", "start_lesson", "Open a lesson"),
@@ -43,6 +56,22 @@ ROUTES = (
         "complete_lesson",
         "Mark a lesson complete",
         report=completed_lesson,
+    ),
+    Route(
+        "POST",
+        "lessons/{lesson}/view",
+        "view_lesson",
+        "Heartbeat of a lesson that is being watched or read",
+        body=View,
+        report=completed_lesson,
+    ),
+    Route(
+        "POST",
+        "batch",
+        "apply_events",
+        "Apply events that happened offline",
+        body=Batch,
+        report=applied,
     ),
     Route(
         "POST",

@@ -98,6 +98,45 @@ class Completed(TypedDict):
     changed: bool
 
 
+class Viewed(Completed):
+    """Answer of `view_lesson`; `missing` says what the completion rule still asks for."""
+
+    credited_seconds: int
+    missing: dict[str, Any] | None
+
+
+class EventAttempt(TypedDict):
+    """What an event of a batch made of an attempt."""
+
+    id: str
+    status: Literal["in_progress", "submitted", "graded"]
+    percent: float | None
+    passed: bool | None
+
+
+class EventResult(TypedDict):
+    """What became of one event of a batch; `at` is the time that it was given."""
+
+    id: str | None
+    lesson_id: str | None
+    status: Literal["applied", "unchanged", "repeated", "refused"]
+    at: str | None
+    clamped: Literal["future", "past"] | None
+    completed: bool
+    attempt: EventAttempt | None
+    code: str | None
+    message: str | None
+    details: Any
+
+
+class Applied(TypedDict):
+    """Answer of `apply_events`: results in the order of the events, and the rows they are about."""
+
+    results: list[EventResult]
+    progress: list[Progress]
+    enrollments: list[Enrollment]
+
+
 class Reopened(TypedDict):
     """Answer of `uncomplete_lesson`."""
 
@@ -459,6 +498,108 @@ class Marked(TypedDict):
     changed: bool
 
 
+class Velocity(TypedDict):
+    """Lessons a week, how much more than four weeks ago (None: too new), and when all is done."""
+
+    lessons_per_week: float
+    trend: float | None
+    expected_finish: str | None
+
+
+class Resume(TypedDict):
+    """The lesson to go on with; `review` when all is done and it is the first one again."""
+
+    lesson_id: str
+    title: str
+    type: str
+    module_id: str
+    module_title: str
+    position_seconds: int
+    review: bool
+
+
+class DashboardCourse(TypedDict):
+    """A course of the dashboard."""
+
+    course_id: int
+    slug: str
+    title: str
+    image_url: str | None
+    enrollment_id: str
+    percent: float
+    total: int
+    completed: int
+    completed_at: str | None
+    last_accessed_at: str | None
+    expires_at: str | None
+    view_time_seconds: int
+    velocity: Velocity
+    resume: Resume | None
+
+
+class Count(TypedDict):
+    """How many there are, and how many of them are completed."""
+
+    total: int
+    completed: int
+
+
+class QuizCount(TypedDict):
+    """How many quizzes there are, were submitted, and were passed."""
+
+    total: int
+    submitted: int
+    passed: int
+
+
+class Totals(TypedDict):
+    """Sums over all active enrolments."""
+
+    courses: Count
+    modules: Count
+    lessons: Count
+    quizzes: QuizCount
+
+
+class Seconds(TypedDict):
+    """Credited seconds: of today, of the week since Monday, and of all days."""
+
+    today: int
+    week: int
+    all: int
+
+
+class Streak(TypedDict):
+    """Days in a row until now, the longest row, and the last day that counts."""
+
+    current: int
+    longest: int
+    last_day: str | None
+
+
+class ActiveDay(TypedDict):
+    """A day of the last year on which something was done."""
+
+    day: str
+    lessons: int
+    seconds: int
+    attempts: int
+
+
+class Dashboard(TypedDict):
+    """Answer of `dashboard`; a cursor means that there are more courses."""
+
+    today: str
+    timezone: str
+    totals: Totals
+    seconds: Seconds
+    streak: Streak
+    velocity: Velocity
+    activity: list[ActiveDay]
+    courses: list[DashboardCourse]
+    cursor: str | None
+
+
 class WaymarkError(Exception):
     """A refusal. Branch on `code` (docs/reference/errors.md), never on the message.
 
@@ -492,6 +633,7 @@ class Call(Generic[T]):
 
     method: str
     path: str
+    # In the query string, for GET.
     body: dict[str, Any] = field(default_factory=dict)
     # The answer is a text as it stands, and no JSON.
     is_text: bool = False
@@ -627,6 +769,37 @@ class _Base(Generic[H]):
                 "progress": progress,
             },
         )
+
+    @endpoint
+    def view_lesson(
+        self,
+        lesson: Id,
+        session: Id,
+        seconds: int,
+        *,
+        position_seconds: int | None = None,
+        watched: Sequence[tuple[int, int]] | None = None,
+        section: str | None = None,
+        progress: float | None = None,
+    ) -> Call[Viewed]:
+        """A heartbeat, every 10 to 60 s: what the session has seen of the lesson in all."""
+        return Call(
+            "POST",
+            _path("progress/lessons/{}/view", lesson),
+            {
+                "session_id": session,
+                "seconds": seconds,
+                "position_seconds": position_seconds,
+                "watched": None if watched is None else [list(pair) for pair in watched],
+                "section": section,
+                "progress": progress,
+            },
+        )
+
+    @endpoint
+    def apply_events(self, events: Sequence[Mapping[str, Any]]) -> Call[Applied]:
+        """Apply up to 500 offline events with ids, times and kinds; a bad one stops none."""
+        return Call("POST", "progress/batch", {"events": [dict(event) for event in events]})
 
     @endpoint
     def lesson(self, lesson: Id) -> Call[Progress]:
@@ -799,6 +972,11 @@ class _Base(Generic[H]):
         """Mark these messages read, or all."""
         chosen = None if ids is None else [str(id) for id in ids]
         return Call("POST", "notifications/read", {"ids": chosen})
+
+    @endpoint
+    def dashboard(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Dashboard]:
+        """Everything for a learner's first page; courses by pages, the last visited first."""
+        return Call("GET", "analytics/me", {"cursor": cursor, "limit": limit})
 
     @endpoint
     def recalculate(self, enrollment: Id, *, dry_run: bool = False) -> Call[Recalculated]:

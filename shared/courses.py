@@ -104,6 +104,40 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+# PostgreSQL's text search configurations; the constraint language_is_known has the same.
+Language = Literal[
+    "arabic",
+    "armenian",
+    "basque",
+    "catalan",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "greek",
+    "hindi",
+    "hungarian",
+    "indonesian",
+    "irish",
+    "italian",
+    "lithuanian",
+    "nepali",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "serbian",
+    "simple",
+    "spanish",
+    "swedish",
+    "tamil",
+    "turkish",
+    "yiddish",
+]
+
+
 class Resource(_Model):
     """A file or link of the course or of a lesson."""
 
@@ -403,6 +437,7 @@ class Course(_Model):
     author: Annotated[_Text, Field(max_length=300)] | None = None
     category: Annotated[_Text, Field(max_length=100)] | None = None
     description: _Description | None = None
+    language: Language = Field("english", description="Of its text, for search.")
     image_url: _Url | None = None
     duration_minutes: _Minutes | None = None
     rating: Annotated[float, Field(ge=0, le=5, description="Kept to two places.")] | None = None
@@ -410,7 +445,7 @@ class Course(_Model):
     collections: Annotated[list[_Label], Field(max_length=50)] = []
     enrollment_mode: Literal["open", "invite"] = "open"
     content_access: Literal["public", "enrolled"] = "enrolled"
-    certificate: Certificate = Certificate()
+    certificate: Certificate | None = None
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
 

@@ -110,6 +110,9 @@ CODES: Mapping[str, Code] = {
     "progress_exists": Code(
         409, "Learners have progress here", "Deleting would lose progress: archive, or force."
     ),
+    "limit_reached": Code(
+        409, "You cannot keep more of these", "Notes, collections and saved items are limited."
+    ),
     "certificate_not_ready": Code(
         409,
         "The certificate is still being made",

@@ -122,6 +122,40 @@ class LessonState(Body):
     progress: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+Seconds = Annotated[int, Field(ge=0, le=7 * 24 * 3600)]
+
+
+class View(Body):
+    """A heartbeat: what a session has seen of a lesson in all, and where it stands."""
+
+    session_id: UuidId
+    seconds: Seconds
+    position_seconds: Seconds | None = None
+    watched: (
+        Annotated[
+            list[Annotated[list[Seconds], Field(min_length=2, max_length=2)]], Field(max_length=200)
+        ]
+        | None
+    ) = None
+    section: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    progress: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if any(begin > end for begin, end in self.watched or ()):
+            raise PydanticCustomError(
+                "range_value", "watched holds a range that ends before it begins"
+            )
+        return self
+
+
+class DashboardPage(Body):
+    """Which of the courses: after a place that the dashboard named, and how many."""
+
+    cursor: Annotated[Text, Field(max_length=64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
 class CertificatesPage(Body):
     """A page of certificates: how many, after which one."""
 
@@ -156,6 +190,26 @@ def _json_field(value: Any) -> Any:
 
 
 Json = Annotated[Any, AfterValidator(_json_field)]
+
+
+class Batch(Body):
+    """Offline events. Each is the database's to judge: a bad one is to be reported in its place."""
+
+    events: Annotated[list[Any], Field(max_length=500)]
+
+    def arguments(self) -> dict[str, Any]:
+        """The events; one that the database cannot hold goes without its content."""
+        return {"p_events": [_storable(event) for event in self.events]}
+
+
+def _storable(event: Any) -> Any:
+    try:
+        return _json_field(event)
+    except PydanticCustomError:
+        given = event.get("id") if isinstance(event, dict) else None
+        return {"id": given} if isinstance(given, str) and _UUID.fullmatch(given) else {}
+
+
 QuestionId = Annotated[Text, Field(min_length=1, max_length=64)]
 
 

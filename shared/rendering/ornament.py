@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import pairwise
 
 WAVE_WIDTH, WAVE_HEIGHT = 9.0, 5.0
 ROSETTE_WIDTH = 34.0
@@ -32,17 +33,23 @@ def wave() -> str:
 
 @cache
 def rosette() -> str:
-    """Rings of interlaced loops, as on banknotes."""
+    """Rings of interlaced loops, as on banknotes, as the data of a path."""
     centre = ROSETTE_WIDTH / 2
     path = ""
-    for petals, depth, turns, steps in ((24, 0.06, 2, 240), (16, 0.16, 4, 240)):
+    for petals, depth, turns in ((24, 0.06, 2), (16, 0.16, 4)):
+        steps = petals * 8
         for turn in range(turns):
-            points = []
+            corners = []
             for step in range(steps):
                 angle = 2 * math.pi * step / steps
                 swing = math.cos(petals * angle + 2 * math.pi * turn / turns)
                 radius = (centre - 0.2) * (1 - depth + depth * swing)
-                x, y = centre + radius * math.cos(angle), centre + radius * math.sin(angle)
-                points.append(f"{x:.2f} {y:.2f}")
-            path += "M" + "L".join(points) + "z"
+                corners.append(
+                    (centre + radius * math.cos(angle), centre + radius * math.sin(angle))
+                )
+            # From the middle of one side to the middle of the next, each corner rounded.
+            (x, y), (next_x, next_y) = corners[-1], corners[0]
+            path += f"M{(x + next_x) / 2:.2f} {(y + next_y) / 2:.2f}"
+            for (x, y), (next_x, next_y) in pairwise([*corners, corners[0]]):
+                path += f"Q{x:.2f} {y:.2f} {(x + next_x) / 2:.2f} {(y + next_y) / 2:.2f}"
     return path

@@ -37,7 +37,7 @@ _NEEDS_CJK = re.compile(
     r"[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
     r"\U0001f200-\U0001f2ff\U00020000-\U0003ffff]|CJK|\\u\{"
 )
-_MASK = 2  # of the QR code; to compare all eight, as is usual, costs half a certificate
+_MASK = 2  # of the QR code; to compare all eight, as is usual, costs a third of a certificate
 _MARGIN = 4  # modules of white around a QR code, as readers expect
 _WHERE = re.compile(r"┌─ (?:.*/)?template\.typ:(\d+):")
 
@@ -120,10 +120,10 @@ def _cleaned(facts: Mapping[str, str | None]) -> dict[str, Any]:
     return cleaned
 
 
-def _voices(texts: Sequence[str]) -> dict[str, tuple[str, str | None, str]]:
-    """How each text is to be set: language, region and direction."""
+def _voices(texts: Sequence[str]) -> dict[str, tuple[str, str | None, bool]]:
+    """How each text is to be set: its language, its region, and whether from right to left."""
     return {
-        text: (*(voice or ("en", None)), "rtl" if words.is_right_to_left(text) else "ltr")
+        text: (*(voice or ("en", None)), words.is_right_to_left(text))
         for text, voice in words.voices(texts).items()
     }
 
@@ -173,7 +173,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, MEMORY)
+    with contextlib.suppress(ValueError):  # macOS knows no such limit
+        _limit(resource.RLIMIT_AS, MEMORY)
     press = Press()
     while len(head := orders.read(4)) == 4:
         order = json.loads(orders.read(struct.unpack("!I", head)[0]))

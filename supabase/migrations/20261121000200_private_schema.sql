@@ -78,13 +78,15 @@ comment on function private.fail(text, integer, text, text, text, jsonb) is
 revoke execute on function private.fail(text, integer, text, text, text, jsonb) from public;
 grant execute on function private.fail(text, integer, text, text, text, jsonb) to waymark_writer;
 
--- begin atomic binds auth.uid() here and now: the writer needs no USAGE on schema auth, which
--- belongs to Supabase and which we could not grant on every host.
+-- A definer, since the writer holds no USAGE on schema auth, which belongs to Supabase and which we could
+-- not grant on every host. plpgsql, since every call asks it and an SQL function is planned each time.
 create function private.uid() returns uuid
-language sql stable security invoker set search_path = ''
-begin atomic
-  select auth.uid();
-end;
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return auth.uid();
+end
+$$;
 comment on function private.uid() is 'The caller: auth.uid(), callable without USAGE on auth.';
 revoke execute on function private.uid() from public;
 grant execute on function private.uid() to waymark_writer;

@@ -5,14 +5,21 @@ create table public.profiles (
   id uuid primary key references auth.users (id) on delete cascade,
   display_name text check (char_length(display_name) between 1 and 200),
   timezone text not null default 'UTC',
+  past_timezones jsonb not null default '[]',
   mail_opt_out boolean not null default false,
+  activity_history boolean not null default true,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
 comment on table public.profiles is 'One row per user: name shown to staff and on certificates, time zone.';
 comment on column public.profiles.timezone is
   'IANA zone in which the learner''s days are counted; an unknown one becomes UTC.';
+comment on column public.profiles.past_timezones is
+  'Zones left behind, oldest first, at most 50: [{until, timezone}]. What happened before counts there.';
 comment on column public.profiles.mail_opt_out is 'No mails to this learner; messages in the app go on.';
+
+comment on column public.profiles.activity_history is
+  'Whether days of activity are kept, for streaks and heat maps; false forgets them and keeps no more.';
 
 alter table public.profiles enable row level security;
 
@@ -35,15 +42,28 @@ $$;
 comment on function private.known_timezone(text) is 'The IANA zone as given, or UTC when unknown.';
 revoke execute on function private.known_timezone(text) from public;
 
+-- A zone that has counted a day is remembered with the instant it was left, so that what a client reports
+-- late still counts in the zone of its time. Before the first day there is nothing to remember: the site
+-- has only now learnt where its learner is.
 create function private.tg_profiles__timezone() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
   new.timezone := private.known_timezone(new.timezone);
+  if tg_op = 'UPDATE' and new.timezone <> old.timezone
+     and exists (select from public.daily_activity d where d.user_id = new.id)
+  then
+    new.past_timezones := old.past_timezones
+      || jsonb_build_object('until', private.clock(), 'timezone', old.timezone);
+    if jsonb_array_length(new.past_timezones) > 50 then
+      new.past_timezones := new.past_timezones - 0;
+    end if;
+  end if;
   return new;
 end
 $$;
-comment on function private.tg_profiles__timezone() is 'A bad time zone becomes UTC.';
+comment on function private.tg_profiles__timezone() is
+  'A bad time zone becomes UTC; one that has counted days is kept among the past ones.';
 revoke execute on function private.tg_profiles__timezone() from public;
 
 create trigger _100_timezone before insert or update of timezone on public.profiles
@@ -92,8 +112,10 @@ select id, private.display_name(raw_user_meta_data),
 
 revoke all on table public.profiles from anon, authenticated, service_role;
 grant select on table public.profiles to authenticated, service_role, waymark_writer;
-grant insert (id, display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
-grant update (display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
+grant insert (id, display_name, timezone, mail_opt_out, activity_history)
+  on table public.profiles to authenticated, service_role;
+grant update (display_name, timezone, mail_opt_out, activity_history)
+  on table public.profiles to authenticated, service_role;
 
 create policy "Users read their own profile" on public.profiles
   for select to authenticated, waymark_writer using ((select auth.uid()) = id);

@@ -12,6 +12,12 @@ create table public.courses (
   author text check (char_length(author) <= 300),
   category text check (char_length(category) <= 100),
   description text check (char_length(description) <= 20000),
+  language text not null default 'english'
+    constraint language_is_known check (language in (
+      'arabic', 'armenian', 'basque', 'catalan', 'danish', 'dutch', 'english', 'finnish', 'french',
+      'german', 'greek', 'hindi', 'hungarian', 'indonesian', 'irish', 'italian', 'lithuanian',
+      'nepali', 'norwegian', 'portuguese', 'romanian', 'russian', 'serbian', 'simple', 'spanish',
+      'swedish', 'tamil', 'turkish', 'yiddish')),
   image_url text check (image_url ~* '^https?://' and char_length(image_url) <= 2000),
   duration_minutes integer check (duration_minutes >= 0),
   rating numeric(3, 2) check (rating between 0 and 5),
@@ -38,6 +44,8 @@ create table public.courses (
   updated_at timestamptz not null default now()
 );
 comment on table public.courses is 'Courses. Totals and version are maintained, never written by hand.';
+comment on column public.courses.language is
+  'How search reads the course''s words: a text search configuration of PostgreSQL; simple for other languages.';
 comment on column public.courses.certificate_min_percent is
   'Percent from which a certificate is issued; 100 is the completion of the course.';
 comment on column public.courses.certificate_min_score is
@@ -49,6 +57,10 @@ comment on column public.courses.total_lessons is 'Countable lessons: required, 
 comment on column public.courses.total_weight is 'Sum of the weights of the countable lessons.';
 comment on column public.courses.catalog_version is
   'Rises with every change of a lesson''s order, place or countability.';
+
+create index courses_published_idx on public.courses (id) where status = 'published';
+create index courses_category_idx on public.courses (category, id) where status = 'published';
+create index courses_language_idx on public.courses (language);
 
 create table public.course_staff (
   course_id bigint not null references public.courses (id) on delete cascade,
@@ -116,6 +128,7 @@ create table public.lessons (
       type in ('video', 'article', 'quiz', 'assignment', 'live', 'download', 'embed')),
   video_url text check (video_url ~* '^https?://' and char_length(video_url) <= 2000),
   content text check (char_length(content) <= 1000000),
+  quiz_data jsonb,
   duration_seconds integer check (duration_seconds between 1 and 604800),
   is_preview boolean not null default false,
   is_required boolean not null default true,
@@ -133,6 +146,10 @@ create table public.lessons (
   is_gate boolean not null
     generated always as (
       is_required and not is_preview and archived_at is null and completion_rule = 'pass') stored,
+  is_quiz boolean not null
+    generated always as (
+      is_required and not is_preview and archived_at is null
+      and (completion_rule = 'pass' or quiz_data is not null)) stored,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint view_rule_has_seconds check (
@@ -151,6 +168,10 @@ comment on column public.lessons.is_countable is
   'Required, no preview, not archived: what percent counts. The one place that says so.';
 comment on column public.lessons.is_gate is
   'Countable and done by passing: what a module with rule quiz_passed asks for.';
+comment on column public.lessons.is_quiz is
+  'Countable, and done by passing or with questions: what a learner''s totals call a quiz.';
+comment on column public.lessons.quiz_data is
+  'What may be seen before an attempt: {total_questions, shuffle_options, questions?}; derived, never answers.';
 comment on column public.lessons.certificate_min_score is
   'What this lesson''s reported quiz score must reach for the course''s certificate; null asks for none.';
 comment on column public.lessons.completion_rule is
@@ -160,6 +181,7 @@ create index modules_course_order_idx on public.modules (course_id, position, id
 create index lessons_course_order_idx
   on public.lessons (course_id, module_position, module_id, position, id);
 create index lessons_module_idx on public.lessons (module_id, course_id, module_position);
+create index lessons_quiz_idx on public.lessons (course_id) where is_quiz;
 
 create table public.resources (
   id uuid primary key default gen_random_uuid(),

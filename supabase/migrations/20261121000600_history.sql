@@ -82,6 +82,10 @@ create table public.audit_log (
 comment on table public.audit_log is
   'Append-only: who did what to whom, why, before and after. actor_id is null for servers.';
 
+-- A learner takes their part of the log along, and it is rewritten when their account goes.
+create index audit_log_user_idx on public.audit_log (user_id) where user_id is not null;
+create index audit_log_actor_idx on public.audit_log (actor_id) where actor_id is not null;
+
 alter table public.progress_events enable row level security;
 alter table public.audit_log enable row level security;
 revoke all on table public.progress_events, public.audit_log from anon, authenticated, service_role;

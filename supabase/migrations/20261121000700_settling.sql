@@ -5,7 +5,8 @@
 --             lessons and enrolments, down to a title: a raw statement locks its rows in any order,
 --             so it may interleave with nobody who locks several; and for the removal of users;
 --   crossing  exclusive for edits by RPC that lock several courses; shared by what holds several
---             courses in shared form, in any order (recalculation of all, sales in bulk);
+--             courses in shared form, in any order (recalculation of all, sales in bulk, batches of
+--             a learner's offline events);
 --   catalogue shared by learners' writes and edits by RPC; exclusive for raw edits that change
 --             counts, order or place, in a BEFORE STATEMENT trigger (a BEFORE ROW trigger runs when
 --             the row is already locked, which deadlocks), and for the removal of users, whose
@@ -57,6 +58,25 @@ comment on function private.share_course(bigint) is
   'Before a learner''s write: keeps catalogue edits of this course out until commit.';
 revoke execute on function private.share_course(bigint) from public;
 grant execute on function private.share_course(bigint) to waymark_writer;
+
+create function private.share_courses(p_course_ids bigint[]) returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_course_id bigint;
+begin
+  perform pg_advisory_xact_lock_shared(private.crossing_key());
+  for v_course_id in
+    select distinct id from unnest(p_course_ids) as id where id is not null order by id
+  loop
+    perform private.share_course(v_course_id);
+  end loop;
+end
+$$;
+comment on function private.share_courses(bigint[]) is
+  'Before a learner''s writes in several courses: keeps catalogue edits of all of them out.';
+revoke execute on function private.share_courses(bigint[]) from public;
+grant execute on function private.share_courses(bigint[]) to waymark_writer;
 
 -- waymark.locked_courses remembers what this transaction holds, for the triggers below. It is local
 -- to the transaction, and rolls back with a savepoint just as the locks do.

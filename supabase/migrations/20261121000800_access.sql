@@ -24,13 +24,13 @@ grant execute on function private.my_course_ids() to authenticated;
 
 -- courses
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
-grant insert (slug, title, author, category, description, image_url, duration_minutes, rating,
+grant insert (slug, title, author, category, description, language, image_url, duration_minutes, rating,
   badges, collections, status, enrollment_mode, content_access, certificate_enabled,
   certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
 grant delete on table public.courses to service_role;
-grant update (slug, title, author, category, description, image_url, duration_minutes, rating,
+grant update (slug, title, author, category, description, language, image_url, duration_minutes, rating,
   badges, collections, status, enrollment_mode, content_access, certificate_enabled,
   certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
@@ -131,7 +131,7 @@ grant delete on table public.enrollments to service_role;
 grant insert (user_id, course_id) on table public.enrollments to waymark_writer;
 grant update (completed_lessons, completed_weight, progress_percent, completed_at,
   completion_snapshot, last_accessed_at, current_module_id, current_lesson_id, current_section,
-  frontier_lesson_id, frontier_version)
+  view_time_seconds, frontier_lesson_id, frontier_version)
   on table public.enrollments to waymark_writer;
 create policy "Learners read their own enrolments" on public.enrollments
   for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
@@ -147,7 +147,7 @@ grant insert (user_id, lesson_id, course_id, status, progress, started_at, last_
   completed_at, completed_on, position_seconds)
   on table public.user_progress to waymark_writer;
 grant update (status, progress, started_at, last_accessed, completed_at, completed_on,
-  position_seconds)
+  view_time_seconds, position_seconds, watched)
   on table public.user_progress to waymark_writer;
 create policy "Learners read their own progress" on public.user_progress
   for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
@@ -162,7 +162,7 @@ grant select on table public.module_progress to authenticated, service_role, way
 grant insert (user_id, module_id, course_id, completion_rule, completed_lessons, total_lessons,
   completed_quizzes, total_quizzes, started_at, completed_at)
   on table public.module_progress to waymark_writer;
-grant update (completed_lessons, completed_quizzes, completed_at)
+grant update (completed_lessons, completed_quizzes, started_at, completed_at)
   on table public.module_progress to waymark_writer;
 create policy "Learners read their own module progress" on public.module_progress
   for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
@@ -174,9 +174,10 @@ create policy "Learners advance their own modules" on public.module_progress
 
 -- daily_activity
 grant select on table public.daily_activity to authenticated, service_role, waymark_writer;
-grant insert (user_id, day, lessons_completed, first_at, last_at)
+grant insert (user_id, day, lessons_completed, view_seconds, attempts, first_at, last_at)
   on table public.daily_activity to waymark_writer;
-grant update (lessons_completed, first_at, last_at) on table public.daily_activity to waymark_writer;
+grant update (lessons_completed, view_seconds, attempts, first_at, last_at)
+  on table public.daily_activity to waymark_writer;
 create policy "Learners read their own activity" on public.daily_activity
   for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
 create policy "Learners begin their own days" on public.daily_activity

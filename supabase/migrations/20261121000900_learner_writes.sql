@@ -60,13 +60,39 @@ end
 $$;
 comment on function private.enrollment_json(public.enrollments) is 'An enrolment as callers see it.';
 
+-- Fractions -----------------------------------------------------------------------------------------
+
+create function private.covered(p_ranges int4multirange) returns integer
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(p_ranges) as r);
+end
+$$;
+comment on function private.covered(int4multirange) is 'How many seconds ranges cover together.';
+
+-- What a client may say of how far a lesson is: scroll, or position. How far a video is follows from
+-- what was watched of it, a quiz from what was answered.
+create function private.told_fraction(l public.lessons, p_progress numeric) returns numeric
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  if (l).type = 'quiz' or ((l).type = 'video' and (l).duration_seconds is not null) then
+    return null;
+  end if;
+  return least(greatest(round(nullif(p_progress, 'NaN'), 4), 0), 1);
+end
+$$;
+comment on function private.told_fraction(public.lessons, numeric) is
+  'The fraction that a client reports, clamped; null where facts say it.';
+
 -- Rules ---------------------------------------------------------------------------------------------
 
 create function private.rule_missing(l public.lessons, p public.user_progress) returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_watched bigint;
+  v_watched integer;
   v_needed integer;
 begin
   case (l).completion_rule
@@ -82,8 +108,8 @@ begin
         return jsonb_build_object('rule', 'watch', 'needed', null, 'have', null,
           'why', 'the lesson''s duration is not known');
       end if;
-      select coalesce(sum(upper(r) - lower(r)), 0) into v_watched
-        from unnest(coalesce((p).watched, '{}')) as r;
+      v_watched := private.covered(
+        (p).watched * int4multirange(int4range(0, (l).duration_seconds)));
       v_needed := ceil((l).duration_seconds * (l).watch_percent / 100.0);
       if v_watched < v_needed then
         return jsonb_build_object('rule', 'watch', 'needed', v_needed, 'have', v_watched);
@@ -121,9 +147,10 @@ create type private.lesson_access as (
   -- What earns the certificate: so many percent, a score too; null and false where none is issued.
   certificate_percent numeric,
   certificate_scored boolean,
-  -- Set by what is written: did it change anything, and what comes next.
+  -- Set by what is written: did it change anything, what comes next, what the rule still misses.
   changed boolean,
-  next_lesson_id uuid
+  next_lesson_id uuid,
+  missing jsonb
 );
 
 -- Locks the course, then looks: what is read here holds until commit. One predicate for every write.
@@ -280,30 +307,82 @@ comment on function private.first_begun(uuid, bigint) is
 
 -- Writing -------------------------------------------------------------------------------------------
 
+-- The first of the past zones that was left after that instant, else today's. Most learners have no past
+-- zone, and skip the search.
+create function private.zone_at(p_user_id uuid, p_at timestamptz) returns text
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_timezone text;
+  v_past jsonb;
+begin
+  select pr.timezone, pr.past_timezones into v_timezone, v_past
+    from public.profiles pr
+   where pr.id = p_user_id;
+  if v_past <> '[]' then
+    select past.zone ->> 'timezone' into v_timezone
+      from jsonb_array_elements(
+        v_past || jsonb_build_object('until', 'infinity', 'timezone', v_timezone))
+        with ordinality as past (zone, n)
+     where (past.zone ->> 'until')::timestamptz > p_at
+     order by past.n
+     limit 1;
+  end if;
+  return coalesce(v_timezone, 'UTC');
+end
+$$;
+comment on function private.zone_at(uuid, timestamptz) is 'The zone that a learner lived in at that instant.';
+
 create function private.local_day(p_user_id uuid, p_at timestamptz) returns date
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  return (p_at at time zone coalesce(
-    (select pr.timezone from public.profiles pr where pr.id = p_user_id), 'UTC'))::date;
+  return (p_at at time zone private.zone_at(p_user_id, p_at))::date;
 end
 $$;
-comment on function private.local_day(uuid, timestamptz) is 'The day it is for the learner at that instant.';
+comment on function private.local_day(uuid, timestamptz) is
+  'The day it was for the learner at that instant, in the zone of the time.';
+
+-- What is reported late stretches the day it belongs to. A day whose activity was taken back stays, with
+-- zeros, and is no streak day.
+create function private.touch_day(
+  p_user_id uuid, p_day date, p_first_at timestamptz, p_last_at timestamptz,
+  p_lessons integer default 0, p_seconds integer default 0, p_attempts integer default 0
+) returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  insert into public.daily_activity as d
+    (user_id, day, lessons_completed, view_seconds, attempts, first_at, last_at)
+  values (p_user_id, p_day, p_lessons, p_seconds, p_attempts, p_first_at, p_last_at)
+      on conflict (user_id, day) do update
+     set lessons_completed = d.lessons_completed + excluded.lessons_completed,
+         view_seconds = d.view_seconds + excluded.view_seconds,
+         attempts = d.attempts + excluded.attempts,
+         first_at = least(d.first_at, excluded.first_at),
+         last_at = greatest(d.last_at, excluded.last_at);
+end
+$$;
+comment on function private.touch_day(
+  uuid, date, timestamptz, timestamptz, integer, integer, integer) is
+  'Adds activity between two instants to the day of a learner that they lie in.';
 
 create function private.begin_module(p_user_id uuid, l public.lessons, p_at timestamptz) returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
-  insert into public.module_progress
+  insert into public.module_progress as mp
     (user_id, module_id, course_id, completion_rule, total_lessons, total_quizzes, started_at)
   select p_user_id, m.id, m.course_id, m.completion_rule, m.total_lessons, m.total_quizzes, p_at
     from public.modules m
    where m.id = (l).module_id
-      on conflict (user_id, module_id) do nothing;
+      on conflict (user_id, module_id) do update
+     set started_at = excluded.started_at
+   where mp.started_at > excluded.started_at;
 end
 $$;
 comment on function private.begin_module(uuid, public.lessons, timestamptz) is
-  'The first lesson opened in a module begins it.';
+  'The first lesson opened in a module begins it; what is reported late may have begun it earlier.';
 
 -- Opens the lesson: in_progress unless it is further already, and the enrolment's current place. A
 -- client may report late (p_seen): then a newer place stays.
@@ -321,10 +400,12 @@ begin
     (user_id, lesson_id, course_id, status, started_at, last_accessed)
   values ((v.enrollment).user_id, l.id, l.course_id, 'in_progress', p_at, v_seen)
       on conflict (user_id, lesson_id) do update
-     set last_accessed = greatest(p.last_accessed, excluded.last_accessed)
+     set started_at = case when p.started_at > excluded.started_at then excluded.started_at
+                           else p.started_at end,
+         last_accessed = greatest(p.last_accessed, excluded.last_accessed)
   returning p, p.xmax = 0 into v.progress, v.changed;
 
-  if v.changed then
+  if (v.progress).started_at = p_at then
     perform private.begin_module((v.enrollment).user_id, l, p_at);
   end if;
   update public.enrollments e
@@ -378,6 +459,8 @@ declare
   v_percent numeric := (v.enrollment).progress_percent;
   v_module_finished boolean := false;
   v_course_finished boolean;
+  -- What is reported late does not move the current place back.
+  v_is_newest boolean := (v.enrollment).last_accessed_at > p_at is not true;
 begin
   insert into public.user_progress as p
     (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
@@ -386,7 +469,7 @@ begin
       on conflict (user_id, lesson_id) do update
      set status = 'completed',
          progress = 1,
-         started_at = coalesce(p.started_at, excluded.started_at),
+         started_at = least(p.started_at, excluded.started_at),
          last_accessed = greatest(p.last_accessed, excluded.last_accessed),
          completed_at = excluded.completed_at,
          completed_on = excluded.completed_on
@@ -416,7 +499,8 @@ begin
       from public.modules m
      where m.id = l.module_id
         on conflict (user_id, module_id) do update
-       set completed_lessons = mp.completed_lessons + 1,
+       set started_at = least(mp.started_at, excluded.started_at),
+           completed_lessons = mp.completed_lessons + 1,
            completed_quizzes = mp.completed_quizzes + l.is_gate::integer,
            completed_at = coalesce(mp.completed_at, case
              when private.module_done(mp.completion_rule, mp.completed_lessons + 1,
@@ -447,21 +531,17 @@ begin
              'catalog_version', v.catalog_version)
            else e.completion_snapshot end,
          last_accessed_at = greatest(e.last_accessed_at, p_at),
-         current_module_id = l.module_id,
-         current_lesson_id = l.id,
-         current_section = case when e.current_lesson_id = l.id then e.current_section end,
+         current_module_id = case when v_is_newest then l.module_id else e.current_module_id end,
+         current_lesson_id = case when v_is_newest then l.id else e.current_lesson_id end,
+         current_section = case
+           when e.current_lesson_id = l.id or not v_is_newest then e.current_section end,
          frontier_lesson_id = v.next_lesson_id,
          frontier_version = v.catalog_version
    where e.user_id = (v.enrollment).user_id
      and e.course_id = (v.enrollment).course_id
   returning e into v.enrollment;
 
-  insert into public.daily_activity as d (user_id, day, lessons_completed, first_at, last_at)
-  values (v_user_id, v_day, 1, p_at, p_at)
-      on conflict (user_id, day) do update
-     set lessons_completed = d.lessons_completed + 1,
-         first_at = least(d.first_at, excluded.first_at),
-         last_at = greatest(d.last_at, excluded.last_at);
+  perform private.touch_day(v_user_id, v_day, p_at, p_at, p_lessons => 1);
 
   perform private.record_event('lesson_completed', v, p_at);
   if v_module_finished then
@@ -659,6 +739,58 @@ $$;
 comment on function private.uncomplete_lesson(uuid, text) is
   'The audited way back: the lesson is in progress again; the course''s first completion stays.';
 
+-- What a client may hold: where it stood and how far it was, at that time. A report older than what was
+-- known before it does not move the position, and nothing goes down.
+create function private.record_position(
+  v private.lesson_access, p_at timestamptz, p_known_until timestamptz, p_position_seconds integer,
+  p_progress numeric
+) returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  l public.lessons := v.lesson;
+  o public.user_progress := v.progress;
+  n public.user_progress := o;
+  v_moved public.enrollments;
+begin
+  v.changed := false;
+  if p_position_seconds is not null and p_at < p_known_until is not true then
+    n.position_seconds := least(greatest(p_position_seconds, 0), l.duration_seconds);
+  end if;
+  if not o.is_completed then
+    n.progress := greatest(o.progress, private.told_fraction(l, p_progress));
+  end if;
+  n.last_accessed := greatest(o.last_accessed, p_at);
+  if (n.position_seconds, n.progress, n.last_accessed)
+     is distinct from (o.position_seconds, o.progress, o.last_accessed)
+  then
+    update public.user_progress p
+       set position_seconds = n.position_seconds,
+           progress = n.progress,
+           last_accessed = n.last_accessed
+     where p.user_id = o.user_id and p.lesson_id = o.lesson_id
+    returning p into v.progress;
+    v.changed := true;
+  end if;
+  update public.enrollments e
+     set last_accessed_at = p_at,
+         current_module_id = l.module_id,
+         current_lesson_id = l.id,
+         current_section = case when e.current_lesson_id = l.id then e.current_section end
+   where e.user_id = (v.enrollment).user_id
+     and e.course_id = (v.enrollment).course_id
+     and (e.last_accessed_at is null or e.last_accessed_at < p_at)
+  returning e.* into v_moved;
+  if found then
+    v.enrollment := v_moved;
+  end if;
+  return v;
+end
+$$;
+comment on function private.record_position(
+  private.lesson_access, timestamptz, timestamptz, integer, numeric) is
+  'Writes a position and a fraction that a client reports; changed tells whether the row did.';
+
 create function private.put_lesson_progress(
   p_lesson_id uuid, p_status text, p_position_seconds integer, p_last_accessed timestamptz,
   p_progress numeric
@@ -673,18 +805,13 @@ declare
   v_at timestamptz := greatest('epoch', least(
     case when isfinite(p_last_accessed) then p_last_accessed else v_now end, v_now));
   v_known_until timestamptz;
-  v_position integer;
   v_changed boolean := false;
-  v_written public.user_progress;
 begin
   if p_status not in ('not_started', 'in_progress', 'completed') then
     perform private.fail('invalid_value', 422, 'status must be not_started, in_progress or completed');
   end if;
   v := private.open_lesson(v_user_id, p_lesson_id);
   v_known_until := (v.progress).last_accessed;
-  if p_position_seconds is not null then
-    v_position := least(greatest(p_position_seconds, 0), (v.lesson).duration_seconds);
-  end if;
   if p_status = 'completed' then
     perform private.refuse_unearned(v);
     v := private.record_completion(v, v_now);
@@ -698,48 +825,10 @@ begin
     v_changed := v.changed;
   end if;
 
-  -- What a client may hold: where it stood and how far it was. A report older than what was known
-  -- before it does not move the position, and nothing goes down.
-  update public.user_progress p
-     set position_seconds = n.position_seconds,
-         progress = n.progress,
-         last_accessed = n.last_accessed
-    from (
-      select coalesce(
-               case when v_known_until is null or v_at >= v_known_until then v_position end,
-               o.position_seconds) as position_seconds,
-             case when o.is_completed then o.progress
-                  else greatest(
-                    o.progress, least(greatest(round(nullif(p_progress, 'NaN'), 4), 0), 1))
-             end as progress,
-             greatest(o.last_accessed, v_at) as last_accessed
-        from public.user_progress o
-       where o.user_id = v_user_id and o.lesson_id = p_lesson_id
-         for no key update
-    ) as n
-   where p.user_id = v_user_id and p.lesson_id = p_lesson_id
-     and (p.position_seconds, p.progress, p.last_accessed)
-       is distinct from (n.position_seconds, n.progress, n.last_accessed)
-  returning p.* into v_written;
-  if found then
-    v.progress := v_written;
-    v_changed := true;
-  end if;
-  update public.enrollments e
-     set last_accessed_at = v_at,
-         current_module_id = (v.lesson).module_id,
-         current_lesson_id = (v.lesson).id,
-         current_section = case
-           when e.current_lesson_id = (v.lesson).id then e.current_section end
-   where e.user_id = (v.enrollment).user_id
-     and e.course_id = (v.enrollment).course_id
-     and (e.last_accessed_at is null or e.last_accessed_at < v_at);
-  select e into v.enrollment
-    from public.enrollments e
-   where e.user_id = v_user_id and e.course_id = (v.lesson).course_id;
+  v := private.record_position(v, v_at, v_known_until, p_position_seconds, p_progress);
   return private.lesson_answer(v) || jsonb_build_object(
     'next_lesson_id', private.offered(v, private.next_lesson(v)),
-    'certificate', private.held_certificate(v), 'changed', v_changed);
+    'certificate', private.held_certificate(v), 'changed', v_changed or v.changed);
 end
 $$;
 comment on function private.put_lesson_progress(uuid, text, integer, timestamptz, numeric) is
@@ -937,10 +1026,15 @@ revoke execute on function private.first_incomplete from public;
 revoke execute on function private.first_incomplete_in from public;
 revoke execute on function private.first_begun from public;
 revoke execute on function private.offered from public;
+revoke execute on function private.zone_at from public;
 revoke execute on function private.local_day from public;
+revoke execute on function private.touch_day from public;
 revoke execute on function private.begin_module from public;
 revoke execute on function private.record_start from public;
 revoke execute on function private.record_event from public;
+revoke execute on function private.told_fraction from public;
+revoke execute on function private.covered from public;
+revoke execute on function private.record_position from public;
 revoke execute on function private.record_completion from public;
 revoke execute on function private.next_lesson from public;
 revoke execute on function private.enroll from public;
@@ -980,10 +1074,15 @@ alter function private.first_incomplete owner to waymark_writer;
 alter function private.first_incomplete_in owner to waymark_writer;
 alter function private.first_begun owner to waymark_writer;
 alter function private.offered owner to waymark_writer;
+alter function private.zone_at owner to waymark_writer;
 alter function private.local_day owner to waymark_writer;
+alter function private.touch_day owner to waymark_writer;
 alter function private.begin_module owner to waymark_writer;
 alter function private.record_start owner to waymark_writer;
 alter function private.record_event owner to waymark_writer;
+alter function private.told_fraction owner to waymark_writer;
+alter function private.covered owner to waymark_writer;
+alter function private.record_position owner to waymark_writer;
 alter function private.record_completion owner to waymark_writer;
 alter function private.next_lesson owner to waymark_writer;
 alter function private.enroll owner to waymark_writer;

@@ -193,46 +193,57 @@ $$;
 comment on function private.get_module_progress(bigint, uuid) is
   'One module as its learner sees it; null when not enrolled.';
 
+-- The frontier where it still holds, else a look from the start; all done: the first visible lesson.
+create function private.find_next(e public.enrollments, c public.courses,
+  out lesson_id uuid, out review boolean)
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  review := false;
+  if (c).status = 'draft' then
+    lesson_id := private.first_begun((e).user_id, (e).course_id);
+  elsif (e).frontier_version = (c).catalog_version then
+    lesson_id := (e).frontier_lesson_id;
+  else
+    lesson_id := private.first_incomplete((e).user_id, (e).course_id);
+  end if;
+  if lesson_id is null and (e).completed_lessons = (e).total_lessons then
+    review := true;
+    lesson_id := (
+      select l.id
+        from public.lessons l
+       where l.course_id = (e).course_id and l.archived_at is null
+         and ((c).status <> 'draft' or exists (
+           select from public.user_progress p
+            where p.user_id = (e).user_id and p.lesson_id = l.id))
+       order by l.module_position, l.module_id, l.position, l.id
+       limit 1);
+  end if;
+end
+$$;
+comment on function private.find_next(public.enrollments, public.courses) is
+  'First incomplete countable lesson; all done: the first visible one, to review; else null.';
+
 create function private.get_next_lesson(p_course_id bigint) returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   e public.enrollments := private.my_enrollment(p_course_id);
   c public.courses;
-  v_lesson_id uuid;
-  v_review boolean := false;
 begin
   if e.id is null then
     return null;
   end if;
   select * into c from public.courses where id = p_course_id;
-  if c.status = 'draft' then
-    v_lesson_id := private.first_begun(e.user_id, p_course_id);
-  elsif e.frontier_version = c.catalog_version then
-    v_lesson_id := e.frontier_lesson_id;
-  else
-    v_lesson_id := private.first_incomplete(e.user_id, p_course_id);
-  end if;
-  if v_lesson_id is null and e.completed_lessons = e.total_lessons then
-    v_review := true;
-    select l.id into v_lesson_id
-      from public.lessons l
-     where l.course_id = p_course_id and l.archived_at is null
-       and (c.status <> 'draft' or exists (
-         select from public.user_progress p
-          where p.user_id = e.user_id and p.lesson_id = l.id))
-     order by l.module_position, l.module_id, l.position, l.id
-     limit 1;
-  end if;
   return (
     select jsonb_build_object(
-             'lesson_id', l.id, 'module_id', l.module_id, 'review', v_review, 'locked', null)
-      from public.lessons l
-     where l.id = v_lesson_id);
+             'lesson_id', l.id, 'module_id', l.module_id, 'review', n.review, 'locked', null)
+      from private.find_next(e, c) n
+      join public.lessons l on l.id = n.lesson_id);
 end
 $$;
 comment on function private.get_next_lesson(bigint) is
-  'First incomplete countable lesson; all done: the first visible one, to review; else null.';
+  'Where to continue in a course; null when not enrolled, or when there is nothing.';
 
 -- The outline shows what a course holds without showing its content, to whoever sees the course.
 create function private.get_course_outline(p_course_id bigint) returns jsonb
@@ -325,6 +336,7 @@ revoke execute on function private.completed_ids from public;
 revoke execute on function private.get_course_progress from public;
 revoke execute on function private.get_course_summary from public;
 revoke execute on function private.get_module_progress from public;
+revoke execute on function private.find_next from public;
 revoke execute on function private.get_next_lesson from public;
 revoke execute on function private.get_course_outline from public;
 
@@ -350,6 +362,7 @@ alter function private.completed_ids owner to waymark_writer;
 alter function private.get_course_progress owner to waymark_writer;
 alter function private.get_course_summary owner to waymark_writer;
 alter function private.get_module_progress owner to waymark_writer;
+alter function private.find_next owner to waymark_writer;
 alter function private.get_next_lesson owner to waymark_writer;
 alter function private.get_course_outline owner to waymark_writer;
 revoke create on schema private from waymark_writer;

@@ -100,7 +100,8 @@ as $$
   with known (kind, fields, required) as (
     values
       ('course', '{"slug": "string", "title": "string", "author": "string", "category": "string",
-        "description": "string", "image_url": "string", "duration_minutes": "integer",
+        "description": "string", "language": "string", "image_url": "string",
+        "duration_minutes": "integer",
         "rating": "number", "badges": "texts", "collections": "texts", "status": "string",
         "enrollment_mode": "string", "content_access": "string", "resources": "array"}'::jsonb,
         array['slug', 'title', 'status']),
@@ -214,7 +215,8 @@ create function private.course_defaults(p_kind text) returns jsonb
 language sql immutable parallel safe security invoker set search_path = ''
 return case p_kind
   when 'course' then
-    '{"title": null, "author": null, "category": null, "description": null, "image_url": null,
+    '{"title": null, "author": null, "category": null, "description": null,
+      "language": "english", "image_url": null,
       "duration_minutes": null, "rating": null, "badges": [], "collections": [], "status": null,
       "enrollment_mode": "open", "content_access": "enrolled", "certificate_enabled": true,
       "certificate_min_percent": 100, "certificate_min_score": null,
@@ -563,11 +565,11 @@ begin
   v_fields := private.changed_fields('course', to_jsonb(v_old), to_jsonb(n));
   if v_fields <> '{}' then
     update public.courses
-       set (title, author, category, description, image_url, duration_minutes, rating, badges,
+       set (title, author, category, description, language, image_url, duration_minutes, rating, badges,
             collections, status, enrollment_mode, content_access, certificate_enabled,
             certificate_min_percent, certificate_min_score, certificate_valid_months,
             certificate_hours, certificate_template)
-         = (n.title, n.author, n.category, n.description, n.image_url, n.duration_minutes,
+         = (n.title, n.author, n.category, n.description, n.language, n.image_url, n.duration_minutes,
             n.rating, n.badges, n.collections, n.status, n.enrollment_mode, n.content_access,
             n.certificate_enabled, n.certificate_min_percent, n.certificate_min_score,
             n.certificate_valid_months, n.certificate_hours, n.certificate_template)

@@ -90,16 +90,16 @@ begin
     return jsonb_build_object('busy', true);
   end if;
   -- What locks learners' rows comes last: the locks are held to the end.
-  foreach v_part in array array['partitions', 'rate_buckets', 'statistics', 'attempts']
+  foreach v_part in array array['partitions', 'rate_buckets', 'watching', 'statistics', 'attempts']
   loop
     exit when clock_timestamp() > v_until;
-    continue when v_part = 'rate_buckets'
-      and to_regprocedure('private.purge_rate_buckets(integer)') is null;
     begin
       if v_part = 'partitions' then
         v_done := private.make_event_partitions(24);
       elsif v_part = 'rate_buckets' then
         v_done := private.purge_rate_buckets();
+      elsif v_part = 'watching' then
+        v_done := private.purge_watch_sessions() + private.purge_client_events();
       elsif v_part = 'statistics' then
         v_done := private.fold_statistics(1000);
       else
@@ -114,13 +114,13 @@ begin
 end
 $$;
 comment on function private.run_maintenance() is
-  'Makes months, folds statistics, ends attempts whose time is up, forgets old rate buckets.';
+  'Makes months, folds statistics, ends attempts whose time is up, forgets old buckets, sessions, events.';
 revoke execute on function private.run_maintenance() from public;
 
 create function public.run_maintenance() returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.run_maintenance(); end;
 comment on function public.run_maintenance() is
-  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, statistics, attempts}.';
+  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, attempts}.';
 revoke execute on function public.run_maintenance() from public, anon, authenticated, service_role;
 grant execute on function public.run_maintenance(), private.run_maintenance() to service_role;

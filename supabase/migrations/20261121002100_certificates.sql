@@ -65,6 +65,9 @@ create unique index one_certificate_per_user_course_and_cycle
 create index certificates_user_idx on public.certificates (user_id, issued_at, id);
 create index certificates_superseded_by_idx on public.certificates (superseded_by)
   where superseded_by is not null;
+-- What a status list is made of.
+create index certificates_void_idx on public.certificates (status_index)
+  where revoked_at is not null or superseded_at is not null;
 create trigger _900_touch before update on public.certificates
   for each row execute function private.tg_touch_updated_at();
 

@@ -152,7 +152,7 @@ begin
   returning * into n;
   update public.certificates set superseded_by = n.id where id = c.id;
   perform private.enqueue('certificate.render', jsonb_build_object('certificate_id', n.id),
-    'certificate.render:' || n.id, 10::smallint);
+    'certificate.render:' || n.id, 10);
   perform private.audit('certificate.reissue', c.course_id, c.user_id, 'certificate:' || c.id,
     p_reason, jsonb_build_object('code', c.code),
     jsonb_build_object('id', n.id, 'code', n.code));
@@ -178,7 +178,7 @@ begin
     perform private.fail('certificate_erased', 409, 'The learner of this certificate was erased');
   end if;
   v_queued := private.enqueue('certificate.render', jsonb_build_object('certificate_id', c.id),
-    'certificate.render:' || c.id, 10::smallint) is not null;
+    'certificate.render:' || c.id, 10) is not null;
   if v_queued then
     perform private.audit('certificate.retry', c.course_id, c.user_id, 'certificate:' || c.id,
       p_reason, jsonb_build_object('rendered_at', c.rendered_at));

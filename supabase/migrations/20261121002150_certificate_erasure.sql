@@ -17,7 +17,7 @@ begin
     v_path := old.id || '/' || c.id || '.pdf';
     if c.pdf_path is not null then
       perform private.enqueue('storage.remove', jsonb_build_object('path', v_path),
-        'storage.remove:' || v_path, 5::smallint);
+        'storage.remove:' || v_path, 5);
     end if;
     -- A worker may be rendering it just now and store the file afterwards: so it is removed once more
     -- when that is over. Waiting for the jobs' rows is what shows every lease.
@@ -31,7 +31,7 @@ begin
      where j.lease is not null;
     if v_lease_ends is not null then
       perform private.enqueue('storage.remove', jsonb_build_object('path', v_path),
-        'storage.remove.late:' || c.id, 5::smallint,
+        'storage.remove.late:' || c.id, 5,
         greatest(v_lease_ends, private.clock()) + interval '10 minutes');
     end if;
     update public.certificates

@@ -14,9 +14,6 @@ as $$ select 131072 $$;
 comment on function private.status_list_size() is 'Places in each published status list.';
 revoke execute on function private.status_list_size() from public;
 
-create index certificates_void_idx on public.certificates (status_index)
-  where revoked_at is not null or superseded_at is not null;
-
 -- Guessing is what this is limited against, so a miss takes its token too: it is an answer, not a raise
 -- that would give the token back. Known, unknown and impossible codes pass through the same statement.
 create function private.verify_certificate(p_code text) returns jsonb

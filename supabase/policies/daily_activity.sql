@@ -4,9 +4,9 @@ alter table public.daily_activity enable row level security;
 
 revoke all on table public.daily_activity from public, anon, authenticated, service_role, waymark_writer;
 grant select on table public.daily_activity to authenticated, service_role, waymark_writer;
-grant insert (user_id, day, lessons_completed, attempts, first_at, last_at)
+grant insert (user_id, day, lessons_completed, view_seconds, attempts, first_at, last_at)
   on table public.daily_activity to waymark_writer;
-grant update (lessons_completed, attempts, first_at, last_at)
+grant update (lessons_completed, view_seconds, attempts, first_at, last_at)
   on table public.daily_activity to waymark_writer;
 
 drop policy if exists "Learners read their own activity" on public.daily_activity;

@@ -11,7 +11,7 @@ grant delete on table public.enrollments to service_role;
 grant insert (user_id, course_id) on table public.enrollments to waymark_writer;
 grant update (completed_lessons, completed_weight, progress_percent, completed_at,
   completion_snapshot, last_accessed_at, current_module_id, current_lesson_id, current_section,
-  frontier_lesson_id, frontier_version)
+  view_time_seconds, frontier_lesson_id, frontier_version)
   on table public.enrollments to waymark_writer;
 
 drop policy if exists "Learners read their own enrolments" on public.enrollments;

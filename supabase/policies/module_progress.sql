@@ -7,7 +7,7 @@ grant select on table public.module_progress to authenticated, service_role, way
 grant insert (user_id, module_id, course_id, completion_rule, completed_lessons, total_lessons,
   completed_quizzes, total_quizzes, started_at, completed_at)
   on table public.module_progress to waymark_writer;
-grant update (completed_lessons, completed_quizzes, completed_at)
+grant update (completed_lessons, completed_quizzes, started_at, completed_at)
   on table public.module_progress to waymark_writer;
 
 drop policy if exists "Learners read their own module progress" on public.module_progress;

@@ -4,8 +4,10 @@ alter table public.profiles enable row level security;
 
 revoke all on table public.profiles from public, anon, authenticated, service_role, waymark_writer;
 grant select on table public.profiles to authenticated, service_role, waymark_writer;
-grant insert (id, display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
-grant update (display_name, timezone, mail_opt_out) on table public.profiles to authenticated, service_role;
+grant insert (id, display_name, timezone, mail_opt_out, activity_history)
+  on table public.profiles to authenticated, service_role;
+grant update (display_name, timezone, mail_opt_out, activity_history)
+  on table public.profiles to authenticated, service_role;
 
 drop policy if exists "Users read their own profile" on public.profiles;
 create policy "Users read their own profile" on public.profiles

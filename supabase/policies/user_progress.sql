@@ -8,7 +8,7 @@ grant insert (user_id, lesson_id, course_id, status, progress, started_at, last_
   completed_at, completed_on, position_seconds)
   on table public.user_progress to waymark_writer;
 grant update (status, progress, started_at, last_accessed, completed_at, completed_on,
-  position_seconds, attempts, best_score)
+  view_time_seconds, position_seconds, watched, attempts, best_score)
   on table public.user_progress to waymark_writer;
 
 drop policy if exists "Learners read their own progress" on public.user_progress;

@@ -71,6 +71,23 @@ ROWS: dict[str, dict[str, str]] = {
         f"the {person}'s": f"attempt_id = {{attempt of {person}}}"
         for person in ("learner", "other")
     },
+    **{
+        f"public.{table}": {
+            f"the {person}'s": f"id = {{{kind} of {person}}}" for person in ("learner", "other")
+        }
+        for table, kind in (
+            ("notes", "note"),
+            ("collections", "collection"),
+            ("collection_items", "item"),
+        )
+    },
+    "private.search_entries": {"of the course": "course_id = {main} and lesson_id is null"},
+    **{
+        f"private.{table}": {
+            f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
+        }
+        for table in ("watch_sessions", "watch_credit", "client_events")
+    },
     "public.notifications": {
         f"the {person}'s": f"user_id = {{{person}}} and kind = 'attempt_graded'"
         for person in ("learner", "other")
@@ -157,9 +174,50 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         f"the {person}'s": {
             "attempt_id": f"{{open attempt of {person}}}",
             "lesson_id": "{lesson quiz}",
-            "results": "'[]'",
+            "points": "'{{}}'",
         }
         for person in ("learner", "other")
+    },
+    "public.notes": {
+        f"the {person}'s": {
+            "user_id": f"{{{person}}}",
+            "lesson_id": "{lesson preview}",
+            "body": "'New'",
+        }
+        for person in ("learner", "other")
+    },
+    "public.collections": {
+        f"the {person}'s": {"user_id": f"{{{person}}}", "name": "'New'"}
+        for person in ("learner", "other")
+    },
+    "public.collection_items": {
+        f"the {person}'s": {
+            "user_id": f"{{{person}}}",
+            "collection_id": f"{{collection of {person}}}",
+            "course_id": "{invite}",
+        }
+        for person in ("learner", "other")
+    },
+    "private.search_entries": {
+        "new": {"course_id": "{main}", "language": "'english'", "title": "'New'"}
+    },
+    "private.watch_sessions": {
+        f"the {person}'s": {
+            "user_id": f"{{{person}}}",
+            "lesson_id": "{lesson fresh}",
+            "session_id": "gen_random_uuid()",
+            "seconds": "0",
+            "begun": "0",
+            "until": "0",
+        }
+        for person in ("learner", "other")
+    },
+    "private.client_events": {
+        f"the {person}'s": {"user_id": f"{{{person}}}", "event_id": "gen_random_uuid()"}
+        for person in ("learner", "other")
+    },
+    "private.watch_credit": {
+        f"the {person}'s": {"user_id": f"{{{person}}}"} for person in ("learner", "other")
     },
     "public.notifications": {
         "the learner's": {"user_id": "{learner}", "kind": "'attempt_graded'", "dedupe_key": "'new'"}
@@ -178,6 +236,9 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
     },
     "public.audit_log": {"new": {"actor_role": "'learner'", "action": "'nothing'"}},
 }
+
+# Tables with one row a user: the learner's own goes before another is tried.
+ONE_EACH = {"public.profiles": "id", "private.watch_credit": "user_id"}
 
 # What the RPCs are called with, by parameter; what has a default keeps it unless it stands here.
 ARGUMENTS = {
@@ -198,6 +259,10 @@ ARGUMENTS = {
     "p_grades": """'[{{"question_id": "essay", "points": 1}}]'::jsonb""",
     "p_user_id": "{learner}",
     "p_percent": "80",
+    "p_query": "'lesson'",
+    "p_session_id": "gen_random_uuid()",
+    "p_seconds": "5",
+    "p_events": "'[]'::jsonb",
     "p_job_id": "0",
     "p_lease": "gen_random_uuid()",
     "p_error": "'no luck'",
@@ -207,8 +272,9 @@ ARGUMENTS = {
     "p_code": "'nothing'",
     "p_list": "0",
     "p_kind": "'deny'",
-    "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
+    "p_name": "'policy'",
+    "p_source": "'x'",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
@@ -216,6 +282,7 @@ INSTEAD = {
     **dict.fromkeys(
         (
             "public.set_quiz",
+            "public.get_quiz",
             "public.start_attempt",
             "public.submit_quiz",
             "public.get_attempts",
@@ -467,10 +534,13 @@ def test_inserting_rows(world: World, persona: str) -> None:
             values = NEW_ROWS[table.name][row]
             columns, expressions = ", ".join(values), ", ".join(values.values())
             with world.act(persona) as connection:
-                if table.name == "public.profiles":
+                if table.name in ONE_EACH:
                     connection.execute("reset role")
+                    owner = ONE_EACH[table.name]
                     connection.execute(
-                        filled("delete from public.profiles where id = {learner}", world).encode()
+                        filled(
+                            f"delete from {table.name} where {owner} = {{learner}}", world
+                        ).encode()
                     )
                     connection.execute(
                         sql.SQL("set local role {}").format(sql.Identifier(ROLES[persona]))

@@ -13,6 +13,9 @@ LEARNER_TABLES = (
     "daily_activity",
     "progress_events",
     "profiles",
+    "notes",
+    "collections",
+    "collection_items",
 )
 SNOOPS = ("other", "author", "instructor", "assistant", "admin")
 
@@ -70,6 +73,9 @@ def test_counts_say_nothing_of_others(shared_rest: Rest, table: str) -> None:
         ),
         ("modules?select=id,module_progress(user_id)&course_id=eq.{course}", "module_progress"),
         ("courses?select=id,enrollments!inner(user_id)&id=eq.{course}", "enrollments"),
+        ("courses?select=id,notes(user_id)&id=eq.{course}", "notes"),
+        ("lessons?select=id,notes(user_id)&course_id=eq.{course}", "notes"),
+        ("courses?select=id,collection_items(user_id)&id=eq.{course}", "collection_items"),
     ],
 )
 def test_embedding_shows_no_others(shared_rest: Rest, query: str, path: str, snoop: str) -> None:

@@ -50,6 +50,8 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
     ids["key"] = key["kid"].rpartition("/")[2]
     bodies = {
         "POST recalculate": {"enrollment_id": world.ids["enrollment of learner"]},
+        "POST progress/lessons/{lesson}/view": {"session_id": str(uuid.uuid4()), "seconds": 5},
+        "POST progress/batch": {"events": []},
         "PATCH assessments/attempts/{attempt}": {"answers": []},
         "POST assessments/attempts/{attempt}/grade": {
             "grades": [{"question_id": "essay", "points": 1}]

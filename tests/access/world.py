@@ -104,11 +104,11 @@ def build(connection: Connection) -> World:
     """Make the world in the connection's transaction.
 
     Courses: `main` (published, for the enrolled), `open` (published, for everyone), `invite` and
-    `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun` and
-    taken one completion back; of its quiz one attempt is submitted, waiting for a grade, and one is
-    open. An admin has allowed the learner the certificate of `main`. `other` is enrolled in `open`
-    alone, and holds its certificate. Staff work on `main` and
-    `draft`.
+    `draft`. The learner is enrolled in `main`, has completed its lesson `done`, opened `begun`,
+    taken one completion back and viewed its lesson for a second; of its quiz one attempt is
+    submitted, waiting for a grade, and one is open. An admin has allowed the learner the
+    certificate of `main`. `other` is enrolled in `open` alone, and holds its certificate. Both
+    have a note, and a collection with their course in it. Staff work on `main` and `draft`.
     """
     world = World(connection)
     mark = uuid.uuid4().hex[:12]
@@ -220,6 +220,19 @@ def build(connection: Connection) -> World:
     world.call("learner", "select public.complete_lesson(%s)", world.lessons["done"])
     world.call("learner", "select public.complete_lesson(%s)", world.lessons["begun"])
     world.call("learner", "select public.uncomplete_lesson(%s)", world.lessons["begun"])
+    for person, lesson in (("learner", "begun"), ("other", "open")):
+        world.call(
+            person,
+            "select public.view_lesson(%s, %s, 1)",
+            world.lessons[lesson],
+            str(uuid.uuid4()),
+        )
+        event = {"kind": "start", "lesson_id": world.lessons[lesson], "at": "2026-01-01T00:00:00Z"}
+        world.call(
+            person,
+            "select public.apply_events(%s)",
+            json.dumps([{**event, "id": str(uuid.uuid4())}]),
+        )
     for person, lesson in (("learner", "quiz"), ("other", "open quiz")):
         connection.execute(
             "select private.save_quiz(%s, %s)", [world.lessons[lesson], json.dumps(QUIZ)]
@@ -230,6 +243,23 @@ def build(connection: Connection) -> World:
         ):
             answer = world.call(person, function, world.lessons[lesson])
             world.ids[f"{name} of {person}"] = answer["attempt"]["id"]
+    for person, lesson, course in (("learner", "done", "main"), ("other", "open", "open")):
+        world.ids[f"note of {person}"] = world.call(
+            person,
+            "insert into public.notes (lesson_id, body) values (%s, %s) returning id::text",
+            world.lessons[lesson],
+            f"Thought of {person}",
+        )
+        world.ids[f"collection of {person}"] = world.call(
+            person, "insert into public.collections (name) values ('Later') returning id::text"
+        )
+        world.ids[f"item of {person}"] = world.call(
+            person,
+            "insert into public.collection_items (collection_id, course_id) values (%s, %s)"
+            " returning id::text",
+            world.ids[f"collection of {person}"],
+            world.courses[course],
+        )
     world.call(
         "admin",
         "select public.set_certificate_exception(%s, %s, 'allow', 'Finished elsewhere')",

@@ -76,8 +76,38 @@ def test_cost_of_a_completion_is_measured(report: dict[str, list[list[str]]]) ->
     assert all(_is_positive(cell) for row in rest for cell in row[2:5])
 
 
+def test_heartbeats_are_measured(report: dict[str, list[list[str]]]) -> None:
+    rows = report["Heartbeats"]
+    tables = [row for row in rows if "." in row[0]]
+    assert len(tables) == 6
+    assert all(_is_positive(row[1]) for row in tables)
+    doors = [row for row in rows if row[0] in ("function", "PostgREST")]
+    assert len(doors) == 2
+    for row in doors:
+        assert all(_is_positive(cell) for cell in row[1:5]), row
+        assert row[5] == "0", row
+
+
+def test_cost_of_a_quiz_is_measured(report: dict[str, list[list[str]]]) -> None:
+    rows = report["Starting, grading and submitting 200 questions, in the database"][1:]
+    assert len(rows) == 1 + 3
+    assert all(_is_positive(row[column]) for row in rows for column in (2, 3, 4, 5))
+
+
+def test_certificates_are_measured_in_every_script(report: dict[str, list[list[str]]]) -> None:
+    rows = [row for row in report["Certificates"] if len(row) == 6][1:]
+    assert {"Latin", "Arabic", "Devanagari", "Thai", "Chinese"} <= {row[0] for row in rows}
+    assert all(_is_positive(cell) for row in rows for cell in row[1:])
+
+
+def test_the_dashboard_is_measured(report: dict[str, list[list[str]]]) -> None:
+    rows = report["A dashboard, in the database"][1:]
+    assert len(rows) == 4
+    assert all(_is_positive(row[column]) for row in rows for column in (1, 4))
+
+
 def test_targets_are_printed_with_the_machine(report: dict[str, list[list[str]]]) -> None:
-    assert len(report["Targets"]) == 1 + 4
+    assert len(report["Targets"]) == 1 + 10
     assert {"cores", "memory", "PostgreSQL", "PostgREST", "Python"} <= {
         row[0] for row in report["Benchmark"]
     }

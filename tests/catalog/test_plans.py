@@ -27,6 +27,10 @@ LEARNER_TABLES = (
     "module_progress",
     "daily_activity",
     "progress_events",
+    "watch_sessions",
+    "watch_credit",
+    "client_events",
+    "user_assessment_attempts",
 )
 
 CATALOG: LiteralString = """
@@ -85,11 +89,27 @@ update public.enrollments e
 insert into public.daily_activity (user_id, day, lessons_completed, first_at, last_at)
   select l.id, current_date - d, 1, now(), now() from learner l, generate_series(1, 30) d
    order by hashtext(l.id::text || d);
+insert into private.watch_sessions (user_id, session_id, lesson_id, seconds, begun, until)
+  select p.user_id, gen_random_uuid(), p.lesson_id, 60, 0, 60
+    from public.user_progress p join learner l on l.id = p.user_id
+   order by hashtext(p.lesson_id::text || p.user_id);
+insert into private.watch_credit (user_id, spent)
+  select id, '{[0,60),[100,160),[10000,20000)}' from learner;
+insert into private.client_events (user_id, event_id)
+  select l.id, gen_random_uuid() from learner l, generate_series(1, 50) order by random();
 insert into public.progress_events (occurred_at, user_id, course_id, lesson_id, kind)
   select now() + make_interval(months => (hashtext(p.lesson_id::text) & 3)), p.user_id, p.course_id,
-         p.lesson_id, 'lesson_started'
+         p.lesson_id, case when p.is_completed then 'lesson_completed' else 'lesson_started' end
     from public.user_progress p join learner l on l.id = p.user_id
    where hashtext(p.lesson_id::text || p.user_id) & 3 = 0;
+insert into public.user_assessment_attempts
+  (user_id, lesson_id, course_id, number, started_at, submitted_at, graded_at, status, pass_percent,
+   questions, total_questions, max_score, score, percent, passed, correct_count)
+  select p.user_id, p.lesson_id, p.course_id, 1, now(), now(), now(), 'graded', 70, '[]', 1, 1, 1,
+         100, true, 1
+    from public.user_progress p join learner l on l.id = p.user_id
+   where hashtext(p.lesson_id::text || p.user_id) & 7 = 0
+   order by hashtext(p.user_id::text || p.lesson_id);
 """
 
 # What a learner asks, and how many of its rows that may touch; the bound follows from it.
@@ -132,11 +152,24 @@ STATEMENTS: dict[str, tuple[LiteralString, int]] = {
     "summary": ("select public.get_course_summary({course})", LESSONS_A_COURSE),
     "module": ("select public.get_module_progress({course}, {module})", 4 * LESSONS_A_MODULE),
     "next": ("select public.get_next_lesson({course})", LESSONS_A_COURSE),
+    "dashboard": ("select public.get_my_dashboard()", 120),
     "start": ("select public.start_lesson({lesson})", 10),
     "complete": ("select public.complete_lesson({lesson})", LESSONS_A_COURSE),
     "uncomplete": ("select public.uncomplete_lesson({lesson})", LESSONS_A_COURSE),
     "report": (
         "select public.put_lesson_progress({lesson}, p_position_seconds => 5)",
+        LESSONS_A_COURSE,
+    ),
+    "heartbeat": (
+        "select public.view_lesson({lesson}, gen_random_uuid(), 30, 30, '[[0, 30]]', 'here')",
+        10,
+    ),
+    "batch": (
+        "select public.apply_events(jsonb_build_array("
+        " jsonb_build_object('id', gen_random_uuid(), 'at', to_json(now()), 'kind', 'view',"
+        "   'lesson_id', {lesson}, 'session_id', gen_random_uuid(), 'seconds', 30),"
+        " jsonb_build_object('id', gen_random_uuid(), 'at', to_json(now()), 'kind', 'complete',"
+        "   'lesson_id', {lesson})))",
         LESSONS_A_COURSE,
     ),
     "recalculate": ("select public.recalculate({enrollment})", 4 * LESSONS_A_COURSE),
@@ -181,7 +214,8 @@ def measured(pushed: Scratch) -> Iterator[dict[str, tuple[Measured, Measured]]]:
         connection.execute("delete from public.enrollments")
         connection.execute(
             "truncate public.user_progress, public.module_progress, public.daily_activity,"
-            " public.progress_events"
+            " public.progress_events, private.watch_sessions, private.watch_credit,"
+            " private.client_events, public.user_assessment_attempts, private.attempt_results"
         )
         connection.execute("delete from public.courses where slug like 'plans-%'")
         connection.execute("delete from auth.users")

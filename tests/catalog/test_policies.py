@@ -137,8 +137,14 @@ def test_the_column_of_a_policy_leads_an_index(catalog: Catalog) -> None:
         "daily_activity",
         "progress_events",
         "user_assessment_attempts",
+        "watch_sessions",
+        "watch_credit",
+        "client_events",
         "notifications",
         "certificates",
+        "notes",
+        "collections",
+        "collection_items",
     ],
 )
 def test_learner_tables_show_their_owner_and_nobody_else(catalog: Catalog, table: str) -> None:

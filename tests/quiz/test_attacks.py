@@ -6,36 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.quiz.world import EVERY_KIND, Person, World, choice, sheet
-from tests.stack import Stack
+from tests.quiz.world import EVERY_KIND, Person, Rest, World, choice, sheet
 
 # What only keys and explanations hold.
 MARKS = ("ZEBRA-1", "ZEBRA-2", "3.14159")
 ATTEMPTS = "/rest/v1/user_assessment_attempts"
-
-
-class Rest:
-    """The Data API as one user sees it."""
-
-    def __init__(self, stack: Stack, user: str) -> None:
-        self.http = httpx.Client(
-            base_url=stack.api_url,
-            timeout=30,
-            trust_env=False,
-            headers={
-                "Authorization": f"Bearer {stack.token(user)}",
-                "apikey": stack.publishable_key,
-            },
-        )
-
-    def get(self, path: str, **headers: str) -> httpx.Response:
-        return self.http.get(path, headers=headers)
-
-    def rpc(self, name: str, **arguments: Any) -> httpx.Response:
-        return self.http.post(f"/rest/v1/rpc/{name}", json=arguments)
 
 
 @pytest.fixture
@@ -75,6 +52,7 @@ def test_keys_are_in_no_answer(scene: Any) -> None:
         rest.rpc("get_lesson_progress", p_lesson_id=lesson),
         rest.rpc("get_next_lesson", p_course_id=world.course),
         rest.rpc("start_attempt", p_lesson_id=lesson),
+        rest.rpc("get_quiz", p_lesson_id=lesson),
         rest.get("/rest/v1/"),
     ]
     assert sum(r.status_code == 200 for r in seen) > 12
@@ -124,8 +102,9 @@ def test_no_query_reaches_a_key(scene: Any, query: str) -> None:
 
 @pytest.mark.parametrize(
     "rpc",
-    ["grade", "fraction", "revealed_keys", "save_quiz", "question_statistics", "settle_attempt",
-     "finish_attempt", "draw_questions", "fold_statistics", "expire_attempts", "import_attempt"],
+    ["grade", "merge_answers", "revealed_keys", "save_quiz", "question_statistics",
+     "settle_attempt", "finish_attempt", "draw_questions", "fold_statistics", "expire_attempts",
+     "import_attempt"],
 )  # fmt: skip
 def test_no_helper_can_be_called(scene: Any, rpc: str) -> None:
     _, _, rest, lesson, _ = scene

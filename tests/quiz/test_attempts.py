@@ -186,6 +186,21 @@ def test_a_save_without_seq_is_the_newest_and_null_clears(world: World) -> None:
     assert saved["attempt"]["results"] is None
 
 
+def test_of_several_answers_to_one_question_the_newest_stays(world: World) -> None:
+    lesson = world.quiz(TWO)
+    learner = world.learner()
+    attempt = start(learner, lesson)["id"]
+    for answers, expected in (
+        # By seq, whatever their order; then by their order.
+        ([("o1", 3), ("o2", 2)], {"answer": "o1", "seq": 3}),
+        ([("o2", 4), ("o1", 4.0)], {"answer": "o1", "seq": 4}),
+        ([("o2", 1), ("o2", 4)], {"answer": "o1", "seq": 4}),
+    ):
+        save = [{"question_id": "q1", "answer": a, "seq": seq} for a, seq in answers]
+        saved = learner.call("save_answers", attempt_id=attempt, answers=save)
+        assert saved["attempt"]["answers"] == {"q1": expected}
+
+
 def test_an_unchanged_save_writes_nothing(world: World) -> None:
     lesson = world.quiz(TWO)
     learner = world.learner()
@@ -372,6 +387,26 @@ def test_pools_are_drawn_once_and_options_shuffled_once(world: World) -> None:
             assert refused.code == "invalid_answer"
     assert len(drawn) > 3
     assert len(orders) > 3
+
+
+@pytest.mark.parametrize("closing", [{}, {"max_attempts": 99}], ids=["open", "closed"])
+def test_an_attempt_asks_what_is_stored_shuffled_only_on_demand(
+    world: World, closing: dict[str, Any]
+) -> None:
+    asked = [choice(f"{n}?", *(str(o) for o in range(8))) for n in range(3)]
+    plain, mixed = world.quiz(asked, **closing), world.quiz(asked, shuffle_options=True, **closing)
+    orders = set()
+    for _ in range(4):
+        learner = world.learner()
+        bodies = "select jsonb_agg(body order by position) from private.questions"
+        first = start(learner, plain)["questions"]
+        assert first == world.one(f"{bodies} where lesson_id = %s", plain)
+        shuffled = start(learner, mixed)["questions"]
+        assert [one["id"] for one in shuffled] == [one["id"] for one in first]
+        for one, other in zip(shuffled, first, strict=True):
+            orders.add(tuple(option["id"] for option in one["options"]))
+            assert sorted(one["options"], key=str) == sorted(other["options"], key=str)
+    assert len(orders) > 6
 
 
 @pytest.mark.parametrize(

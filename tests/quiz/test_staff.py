@@ -131,6 +131,7 @@ def test_who_may_not(world: World, worlds: Any) -> None:
         )
         assert (refused.code, refused.status) == ("not_allowed", 403)
         assert stranger.refusal("set_quiz", lesson_id=lesson, quiz={}).code == "not_allowed"
+        assert stranger.refusal("get_quiz", lesson_id=lesson).code == "not_allowed"
     anonymous = world.person(None, "anon")
     for rpc, arguments in calls:
         with pytest.raises(Exception, match="permission denied"):

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -80,6 +81,29 @@ class Person:
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
+
+
+class Rest:
+    """The Data API as one user sees it."""
+
+    def __init__(self, stack: Stack, user: str) -> None:
+        self.http = httpx.Client(
+            base_url=stack.api_url,
+            timeout=30,
+            trust_env=False,
+            headers={
+                "Authorization": f"Bearer {stack.token(user)}",
+                "apikey": stack.publishable_key,
+            },
+        )
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Read."""
+        return self.http.get(path, headers=headers)
+
+    def rpc(self, name: str, **arguments: Any) -> httpx.Response:
+        """Call an RPC by the full names of its arguments."""
+        return self.http.post(f"/rest/v1/rpc/{name}", json=arguments)
 
 
 @dataclass

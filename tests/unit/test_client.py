@@ -84,6 +84,26 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
         f"progress/lessons/{LESSON}",
         {"status": "completed", "last_accessed": "2026-01-01T00:00:00+00:00", "progress": 0.5},
     ),
+    (
+        lambda c: c.view_lesson(
+            LESSON, MODULE, 60, position_seconds=55, watched=[(0, 30), (40, 55)], section="a"
+        ),
+        "POST",
+        f"progress/lessons/{LESSON}/view",
+        {
+            "session_id": str(MODULE),
+            "seconds": 60,
+            "position_seconds": 55,
+            "watched": [[0, 30], [40, 55]],
+            "section": "a",
+        },
+    ),
+    (
+        lambda c: c.apply_events([{"id": "e", "kind": "start"}]),
+        "POST",
+        "progress/batch",
+        {"events": [{"id": "e", "kind": "start"}]},
+    ),
     (lambda c: c.lesson(LESSON), "GET", f"progress/lessons/{LESSON}", None),
     (lambda c: c.start_module(MODULE), "POST", f"progress/modules/{MODULE}/start", {}),
     (lambda c: c.complete_module(MODULE), "POST", f"progress/modules/{MODULE}/complete", {}),
@@ -151,6 +171,13 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
     *(
         (ask, "POST", f"certificates/{LESSON}/{command}", {"reason": "Because"})
         for command, ask in COMMANDS.items()
+    ),
+    (lambda c: c.dashboard(), "GET", "analytics/me", None),
+    (
+        lambda c: c.dashboard(cursor="1_2", limit=5),
+        "GET",
+        "analytics/me?cursor=1_2&limit=5",
+        None,
     ),
     (
         lambda c: c.recalculate(LESSON),

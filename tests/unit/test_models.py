@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from shared.errors import Problem
 from shared.models import (
+    Batch,
     Body,
     Empty,
     LessonState,
     Recalculation,
     Uncomplete,
+    View,
     course_id,
     parse_body,
     uuid_id,
@@ -41,6 +43,11 @@ def refusal(model: type[Body], body: Any) -> Problem:
         (LessonState, {"status": None, "progress": 0.5, "position_seconds": 2147483647}),
         (LessonState, {"last_accessed": "2026-02-28T23:59:59Z"}),
         (LessonState, {"last_accessed": "2026-02-28t23:59:59.123456+05:30"}),
+        (View, {"session_id": ID, "seconds": 0}),
+        (View, {"session_id": ID, "seconds": 604800, "watched": [[0, 0], [5, 604800]]}),
+        (View, {"session_id": ID, "seconds": 9, "section": "x", "progress": 1, "watched": None}),
+        (Batch, {"events": []}),
+        (Batch, {"events": [{"id": ID}, None, 5, "x", [{}]]}),
         (Uncomplete, {"reason": "opened by mistake \U0001f642"}),
         (Recalculation, {"enrollment_id": ID}),
         (Recalculation, {"enrollment_id": ID.upper(), "dry_run": True, "all": False}),
@@ -80,6 +87,37 @@ def test_good_bodies(model: type[Body], body: dict[str, Any]) -> None:
         (LessonState, {"last_accessed": "2026-02-30T00:00:00Z"}, "invalid_type", "last_accessed"),
         (LessonState, {"last_accessed": "0000-01-01T00:00:00Z"}, "invalid_type", "last_accessed"),
         (LessonState, {"last_accessed": "now"}, "invalid_type", "last_accessed"),
+        (View, {"seconds": 5}, "invalid_value", "session_id"),
+        (View, {"session_id": ID}, "invalid_value", "seconds"),
+        (View, {"session_id": "x", "seconds": 5}, "invalid_id", "session_id"),
+        (View, {"session_id": ID, "seconds": -1}, "invalid_value", "seconds"),
+        (View, {"session_id": ID, "seconds": 604801}, "invalid_value", "seconds"),
+        (View, {"session_id": ID, "seconds": 1.5}, "invalid_type", "seconds"),
+        (View, {"session_id": ID, "seconds": 5, "watched": [[5, 4]]}, "invalid_value", None),
+        (
+            View,
+            {"session_id": ID, "seconds": 5, "watched": [[-1, 4]]},
+            "invalid_value",
+            "watched.0.0",
+        ),
+        (View, {"session_id": ID, "seconds": 5, "watched": [[1]]}, "invalid_value", "watched.0"),
+        (
+            View,
+            {"session_id": ID, "seconds": 5, "watched": [[0, 1]] * 201},
+            "invalid_value",
+            "watched",
+        ),
+        (View, {"session_id": ID, "seconds": 5, "watched": {"0": 1}}, "invalid_type", "watched"),
+        (
+            View,
+            {"session_id": ID, "seconds": 5, "position_seconds": 10**9},
+            "invalid_value",
+            "position_seconds",
+        ),
+        (View, {"session_id": ID, "seconds": 5, "section": ""}, "invalid_value", "section"),
+        (Batch, {}, "invalid_value", "events"),
+        (Batch, {"events": {}}, "invalid_type", "events"),
+        (Batch, {"events": [{}] * 501}, "invalid_value", "events"),
         (Uncomplete, {"reason": 5}, "invalid_type", "reason"),
         (Uncomplete, {"reason": "x" * 501}, "invalid_value", "reason"),
         (Uncomplete, {"reason": "a\x00b"}, "invalid_value", "reason"),
@@ -113,6 +151,12 @@ def test_all_faults_of_a_kind_are_named_at_once_and_form_comes_first() -> None:
     assert problem.code == "invalid_type"
     assert {entry["field"] for entry in problem.details} == {"progress", "position_seconds"}
     assert "s3cret" not in json.dumps(problem.body())
+
+
+def test_an_event_that_cannot_be_stored_leaves_the_others_alone() -> None:
+    body = {"events": [{"id": ID, "x": "\x00"}, {"id": "\x00"}, {"id": "fine"}, ["\x00"]]}
+    arguments = parse_body(Batch, json.dumps(body).encode()).arguments()
+    assert arguments == {"p_events": [{"id": ID}, {}, {"id": "fine"}, {}]}
 
 
 def test_a_long_name_of_an_unknown_field_comes_back_short() -> None:
@@ -157,11 +201,20 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-names = st.sampled_from([*LessonState.model_fields, *Recalculation.model_fields, "reason", "x"])
+names = st.sampled_from(
+    [
+        *View.model_fields,
+        "events",
+        *LessonState.model_fields,
+        *Recalculation.model_fields,
+        "reason",
+        "x",
+    ]
+)
 
 
 @given(
-    st.sampled_from([Uncomplete, LessonState, Recalculation]),
+    st.sampled_from([Uncomplete, LessonState, Recalculation, View, Batch]),
     st.dictionaries(names, json_values, max_size=4),
 )
 def test_any_json_is_a_body_or_refused(model: type[Body], body: dict[str, Any]) -> None:

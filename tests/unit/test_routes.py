@@ -49,6 +49,8 @@ BODIES: dict[str, dict[str, object]] = {
     "Reason": {"reason": "Because"},
     "Submission": {"answers": [], "client_key": "key-1"},
     "Recalculation": {"all": True},
+    "View": {"session_id": str(uuid.uuid4()), "seconds": 30, "watched": [[0, 30]]},
+    "Batch": {"events": [{"id": "x", "anything": [1, None]}, 5]},
 }
 
 
