@@ -175,6 +175,9 @@ def test_a_badge_is_what_the_specification_says(
     achievement = subject["achievement"]
     assert claims["name"] == achievement["name"] == "Notes on the Engine"
     assert achievement["achievementType"] == "CertificateOfCompletion"
+    # What may be several is a list, though it be one: the schema would let a single value pass.
+    for several in (claims["issuer"], subject, achievement):
+        assert isinstance(several["type"], list)
     assert achievement["id"] == f"{BASE}/certificates/issuer#course-4711"
     for word in ("Notes on the Engine", "Charles Babbage", "12.5 hours"):
         assert word in achievement["description"]

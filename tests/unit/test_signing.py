@@ -124,6 +124,7 @@ def test_former_keys_that_are_none_stop_the_start(former: str) -> None:
         read(env)
     assert SECRET not in str(caught.value)
     assert "WAYMARK_CREDENTIAL_KEY" not in str(caught.value)
+    assert ("holds a private key" in str(caught.value)) == (former == PRIVATE)
 
 
 def test_the_issuer_has_a_name_and_keeps_its_key_to_itself() -> None:
