@@ -19,7 +19,9 @@ PDF = b"%PDF-1.7 a certificate"
 class Client:
     """HTTP to the stack as one user, as the service, or as nobody."""
 
-    def __init__(self, stack: Stack, user: uuid.UUID | None = None, *, secret: bool = False) -> None:
+    def __init__(
+        self, stack: Stack, user: uuid.UUID | None = None, *, secret: bool = False
+    ) -> None:
         headers = {"apikey": stack.secret_key if secret else stack.publishable_key}
         if user:
             headers["Authorization"] = f"Bearer {stack.token(str(user))}"

@@ -13,7 +13,12 @@ from tests.certificates.scene import Scene
 from tests.database.actors import Actor, Course, Refused
 from tests.database.storm import together
 
-COMMANDS = ["revoke_certificate", "reinstate_certificate", "reissue_certificate", "retry_certificate"]
+COMMANDS = [
+    "revoke_certificate",
+    "reinstate_certificate",
+    "reissue_certificate",
+    "retry_certificate",
+]
 
 
 @pytest.fixture
@@ -57,9 +62,7 @@ def test_commands_are_for_admins_with_a_reason(
     assert (scene.by_id(row["id"]), scene.jobs(str(row["id"]))) == before
 
 
-def test_revoking_and_reinstating(
-    scene: Scene, held: tuple[Course, Actor, dict[str, Any]]
-) -> None:
+def test_revoking_and_reinstating(scene: Scene, held: tuple[Course, Actor, dict[str, Any]]) -> None:
     course, ann, row = held
     admin = scene.server()
     answer = command(admin, "revoke_certificate", row["id"], "Found out")

@@ -44,9 +44,7 @@ def test_an_erased_learner_leaves_a_stub(
     assert (job["kind"], job["payload"]) == ("storage.remove", {"path": before["pdf_path"]})
 
 
-def test_erasing_is_one_transaction(
-    scene: Scene, finished: tuple[Actor, dict[str, Any]]
-) -> None:
+def test_erasing_is_one_transaction(scene: Scene, finished: tuple[Actor, dict[str, Any]]) -> None:
     ann, before = finished
     connection = scene.operator.connection
     connection.execute("begin")
@@ -135,9 +133,7 @@ def test_a_stub_takes_no_correction_but_can_be_revoked(
     assert answer["certificate"]["learner_name"] is None
 
 
-def test_an_operator_may_drop_stubs(
-    scene: Scene, finished: tuple[Actor, dict[str, Any]]
-) -> None:
+def test_an_operator_may_drop_stubs(scene: Scene, finished: tuple[Actor, dict[str, Any]]) -> None:
     ann, row = finished
     admin = scene.server()
     new = admin.call("reissue_certificate", p_certificate_id=row["id"], p_reason="Test")
@@ -147,9 +143,7 @@ def test_an_operator_may_drop_stubs(
         row["course_id"],
     )
     gone = [row["id"], uuid.UUID(new["certificate"]["id"])]
-    assert (
-        scene.operator.run("select from public.certificates where id = any (%s)", gone) == []
-    )
+    assert scene.operator.run("select from public.certificates where id = any (%s)", gone) == []
     # The jobs that are left find nothing to do.
     assert scene.operator.one("select private.render_facts(%s)", gone[1]) is None
     assert scene.rendered(gone[1])["outcome"] == "erased"

@@ -119,9 +119,7 @@ def deleting(scene: Scene, ann: Actor, course: Course, last: uuid.UUID) -> None:
 
 def moving(scene: Scene, ann: Actor, course: Course, last: uuid.UUID) -> None:
     other = scene.course()
-    scene.operator.call(
-        "move_lesson", p_lesson_id=last, p_module_id=other.modules[0], p_position=9
-    )
+    scene.operator.call("move_lesson", p_lesson_id=last, p_module_id=other.modules[0], p_position=9)
 
 
 def making_optional(scene: Scene, ann: Actor, course: Course, last: uuid.UUID) -> None:
