@@ -15,14 +15,14 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from bench import coldstart, cost, load, machine, seed, target
+from bench import coldstart, cost, load, machine, quiz, seed, target
 from bench.learners import Population
 from bench.report import Report
 from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "cold")
+PARTS = ("load", "cost", "quiz", "cold")
 COURSE_LESSONS = 50
 
 
@@ -97,6 +97,10 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             report.cold = coldstart.measure(stack, 1 if options.quick else 5)
         if "cost" in parts:
             report.costs = cost.measure(stack["DB_URL"], tag, cost_plan)
+        if "quiz" in parts:
+            target.say("quiz: measuring")
+            learners = 2 if options.quick else quiz.LEARNERS
+            report.quiz = quiz.measure(stack["DB_URL"], tag, learners)
         if "load" in parts:
             report.load = _load(stack, tag, load_plan)
     finally:

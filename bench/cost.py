@@ -99,10 +99,15 @@ class Costs:
         return cost.cpu - self.nothing.cpu
 
     def ratio(self, cost: Cost, base: Cost) -> float:
-        """What a call costs to another: by CPU where it is known, else by the clock."""
-        if math.isnan(self.cpu(cost)):
-            return cost.time / base.time
-        return self.cpu(cost) / self.cpu(base)
+        """What a call costs to another."""
+        return ratio(cost, base, self.nothing)
+
+
+def ratio(cost: Cost, base: Cost, nothing: Cost) -> float:
+    """What a call costs to another: by CPU without its frame where known, else by the clock."""
+    if math.isnan(cost.cpu):
+        return cost.time / base.time
+    return (cost.cpu - nothing.cpu) / (base.cpu - nothing.cpu)
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ def measure(db_url: str, tag: str, plan: Plan) -> Costs:
 
 
 def _run(db: Db, queues: Sequence[Sequence[_Unit]]) -> None:
-    clock = _CpuClock(db.info.backend_pid)
+    clock = CpuClock(db.info.backend_pid)
     shuffle = random.Random(2)
     for turn in range(max(map(len, queues))):
         for queue in shuffle.sample(list(queues), len(queues)):
@@ -158,8 +163,8 @@ def _run(db: Db, queues: Sequence[Sequence[_Unit]]) -> None:
                 _run_one(db, queue[turn], clock)
 
 
-def _run_one(db: Db, unit: _Unit, clock: _CpuClock) -> None:
-    _become(db, unit.user_id)
+def _run_one(db: Db, unit: _Unit, clock: CpuClock) -> None:
+    become(db, unit.user_id)
     for lesson in unit.before:
         db.execute("select public.complete_lesson(%s)", [lesson])
     for lesson in unit.measured:
@@ -171,15 +176,10 @@ def _run_one(db: Db, unit: _Unit, clock: _CpuClock) -> None:
                 [unit.user_id],
             )
             db.execute("set role authenticated")
-        before = clock.read()
-        row = db.execute(
-            "explain (analyze, buffers, wal, timing off, format json) " + unit.call, [lesson]
-        ).fetchone()
-        assert row is not None
-        unit.cost.add(row[0][0], clock.read() - before)
+        explain(db, clock, unit.cost, unit.call, lesson)
 
 
-class _CpuClock:
+class CpuClock:
     """CPU milliseconds that a server process of this machine has burnt; NaN for any other."""
 
     def __init__(self, pid: int) -> None:
@@ -199,7 +199,18 @@ class _CpuClock:
         return int((self._folder / "schedstat").read_text().split()[0]) / 1e6
 
 
-def _become(db: Db, user_id: str) -> None:
+def explain(db: Db, clock: CpuClock, cost: Cost, call: str, *values: Any) -> None:
+    """Make a call under EXPLAIN ANALYZE, in a transaction of its own, and add what it cost."""
+    before = clock.read()
+    row = db.execute(
+        "explain (analyze, buffers, wal, timing off, format json) " + call, values
+    ).fetchone()
+    assert row is not None
+    cost.add(row[0][0], clock.read() - before)
+
+
+def become(db: Db, user_id: str) -> None:
+    """From here on the session is this learner's, as PostgREST would make it."""
     claims = json.dumps({"sub": user_id, "role": "authenticated"})
     db.execute("select set_config('request.jwt.claims', %s, false)", [claims])
     db.execute("set role authenticated")
@@ -210,7 +221,7 @@ def _warm_up(db: Db, tag: str, courses: Sequence[Course]) -> None:
     for course in courses:
         users = seed.make_learners(db, tag, 1)
         seed.enrol(db, course.id, users)
-        _become(db, users[0])
+        become(db, users[0])
         for lesson in course.lessons[:10]:
             db.execute("select public.complete_lesson(%s)", [lesson])
         db.execute("reset role")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.cost import POSITIONS, Cost, Costs
 from bench.load import Load
+from bench.quiz import LIMIT, QUESTIONS, Figures
 
 OPERATIONS = ("complete", "course", "next", "recalculate")
 
@@ -19,12 +20,13 @@ class Report:
     head: list[tuple[str, str]]
     load: Load | None = None
     costs: Costs | None = None
+    quiz: Figures | None = None
     cold: tuple[float, float] | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
-        if self.load is not None or self.costs is not None or self.cold is not None:
+        if any(part is not None for part in (self.load, self.costs, self.quiz, self.cold)):
             parts.append(self._summary())
         if self.load is not None:
             parts += [self._closed(self.load), self._open(self.load)]
@@ -32,6 +34,8 @@ class Report:
                 parts.append(self._cpu(self.load))
         if self.costs is not None:
             parts += [self._places(self.costs), self._rest(self.costs)]
+        if self.quiz is not None:
+            parts.append(self._quiz(self.quiz))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -71,6 +75,14 @@ class Report:
                     f"completion in {sizes[-1]:,} lessons to one in {sizes[0]}, worst position",
                     number(worst, 2),
                     "at most 1.2",
+                ]
+            )
+        if self.quiz is not None:
+            rows.append(
+                [
+                    f"submit of {QUESTIONS} questions to a plain completion, worst quiz",
+                    number(self.quiz.worst, 1),
+                    f"at most {LIMIT:.0f}",
                 ]
             )
         if self.cold is not None:
@@ -216,6 +228,27 @@ class Report:
             + "\n\nThe least is one upsert, one counter and one event: no access rule, lock, "
             f"module, day or answer. A completion costs {number(by_cpu, 1)} times that by CPU with "
             f"the commit, {number(by_clock, 1)} times by the clock without it."
+        )
+
+    def _quiz(self, quiz: Figures) -> str:
+        rows = [
+            [
+                name,
+                number(cost.cpu - quiz.nothing.cpu, 2),
+                number(ratio, 1),
+                number(cost.time, 2),
+                number(cost.page_count, 0),
+                number(cost.wal_bytes, 0),
+            ]
+            for name, cost, ratio in [
+                ("a plain completion", quiz.completion, 1.0),
+                *((name, cost, quiz.ratio(name)) for name, cost in quiz.submits.items()),
+            ]
+        ]
+        head = ["quiz", "ms of CPU", "to a completion", "ms by the clock", "pages", "WAL bytes"]
+        return (
+            f"## Starting, grading and submitting {QUESTIONS} questions, in the database\n\n"
+            + table(head, rows)
         )
 
 

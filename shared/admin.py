@@ -172,6 +172,23 @@ class Project:
         """Depth, ages and dead letters of the job queue. Raises Refused."""
         return self._call("get_queue_health", {})
 
+    def put_template(self, name: str, source: str, paper: str) -> dict[str, Any]:
+        """Keep a template of certificates under a name; `changed` says whether it was new.
+
+        Raises Refused with the database's reasons, or when there is no good answer.
+        """
+        arguments = {"p_name": name, "p_source": source, "p_paper": paper}
+        return self._call("put_certificate_template", arguments)
+
+    def templates(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Name and paper of each template of certificates; of a named one its source, too.
+
+        Raises Refused when there is no good answer.
+        """
+        found = self._call("get_certificate_templates", {"p_name": name})["templates"]
+        assert isinstance(found, list)
+        return found
+
     def _call(self, function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         return self._runner.run(self._service.rpc(function, arguments))
 

@@ -410,7 +410,7 @@ class Course(_Model):
     collections: Annotated[list[_Label], Field(max_length=50)] = []
     enrollment_mode: Literal["open", "invite"] = "open"
     content_access: Literal["public", "enrolled"] = "enrolled"
-    certificate: Certificate = Certificate()
+    certificate: Certificate | None = None
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
 

@@ -4,6 +4,6 @@ Importing this costs next to nothing: the typesetter starts with the first certi
 """
 
 from shared.rendering.facts import CertificateFacts, Paper, RenderError
-from shared.rendering.renderer import render
+from shared.rendering.renderer import SHIPPED, render
 
-__all__ = ["CertificateFacts", "Paper", "RenderError", "render"]
+__all__ = ["SHIPPED", "CertificateFacts", "Paper", "RenderError", "render"]

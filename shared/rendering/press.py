@@ -120,10 +120,10 @@ def _cleaned(facts: Mapping[str, str | None]) -> dict[str, Any]:
     return cleaned
 
 
-def _voices(texts: Sequence[str]) -> dict[str, tuple[str, str | None, str]]:
-    """How each text is to be set: language, region and direction."""
+def _voices(texts: Sequence[str]) -> dict[str, tuple[str, str | None, bool]]:
+    """How each text is to be set: its language, its region, and whether from right to left."""
     return {
-        text: (*(voice or ("en", None)), "rtl" if words.is_right_to_left(text) else "ltr")
+        text: (*(voice or ("en", None)), words.is_right_to_left(text))
         for text, voice in words.voices(texts).items()
     }
 

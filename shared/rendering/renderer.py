@@ -26,6 +26,7 @@ from time import monotonic
 from shared.rendering.facts import CertificateFacts, Paper, RenderError
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = Path(__file__).parent / "templates" / "completion.typ"
 PAPERS = {"a4": "a4", "letter": "us-letter"}  # by Typst's names
 SECONDS = 15.0  # by the clock, for a busy machine; the press counts its own CPU time
 MAX_TEMPLATE = 256 * 1024
@@ -127,8 +128,9 @@ class _Press:
         return bytes(parts)
 
     def close(self) -> None:
-        """End the process if it still runs, and let go of the pipes."""
-        self._process.kill()
+        """End the process if it still runs and is ours, and let go of the pipes."""
+        if self.owner == os.getpid():
+            self._process.kill()
         # What could not be written is of no interest any more.
         with contextlib.suppress(BrokenPipeError), self._process:
             pass
@@ -148,12 +150,26 @@ _press: _Press | None = None
 def _ready() -> _Press:
     global _press
     # A fork has its parent's press in its hands, which is not its own to talk to.
-    if _press is None or _press.owner != os.getpid() or _press.has_ended:
+    if _press is not None and (_press.has_ended or _press.owner != os.getpid()):
+        _press.close()
+        _press = None
+    if _press is None:
         _press = _Press()
     return _press
 
 
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+# Whoever forks may do so while another of its threads is in here.
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 @atexit.register
-def _close() -> None:
-    if _press is not None and _press.owner == os.getpid():
-        _press.close()
+def close() -> None:
+    """End the press, if there is one."""
+    with _lock:
+        if _press is not None:
+            _press.close()

@@ -6,10 +6,9 @@
 
 select private.require_free(array[
   'private.decimal_text', 'private.faults_of_quizzes', 'private.fold_text',
-  'private.is_closed_quiz', 'private.item_id', 'private.name_options', 'private.name_questions',
-  'private.questions', 'private.quiz_faults',
+  'private.is_closed_quiz', 'private.item_id', 'private.name_quizzes', 'private.questions',
   'private.quiz_questions', 'private.quiz_rows', 'private.save_quiz', 'private.set_quiz',
-  'private.texts', 'private.tg_lessons__quiz_data', 'private.write_quizzes', 'public.set_quiz']);
+  'private.tg_lessons__quiz_data', 'private.write_quizzes', 'public.set_quiz']);
 
 alter table public.lessons
   add column quiz_data jsonb,
@@ -100,223 +99,265 @@ revoke execute on function private.decimal_text(jsonb) from public;
 -- An item of an ordering or matching question is named after its text alone, so neither its id nor the
 -- place it is stored at says where it belongs.
 create function private.item_id(p_question_id text, p_side text, p_text text) returns text
-language sql immutable parallel safe security invoker set search_path = ''
-return left(md5(p_question_id || ':' || p_side || ':' || p_text), 10);
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return left(md5(p_question_id || ':' || p_side || ':' || p_text), 10);
+end
+$$;
 comment on function private.item_id(text, text, text) is 'Id of an ordering or matching item.';
 revoke execute on function private.item_id(text, text, text) from public;
 
--- Reading a quiz ------------------------------------------------------------------------------------
+-- Reading quizzes -----------------------------------------------------------------------------------
 
-create function private.quiz_questions(p_quiz jsonb)
-returns table (place integer, id text, kind text, points numeric, pool text, body jsonb)
+-- Many at once, {lesson id: quiz, or null for none}: an import can hold thousands, so each function looks
+-- at all of them in one query, and calls no SQL function by question or option.
+
+create function private.quiz_questions(p_quizzes jsonb)
+returns table (
+  lesson_id uuid, place integer, id text, kind text, points numeric, pool text, body jsonb)
 language sql immutable security invoker set search_path = ''
 as $$
-  select e.place, coalesce(e.body ->> 'id', 'q' || (e.place + 1)), e.body ->> 'kind',
+  select z.key::uuid, (e.n - 1)::integer, coalesce(e.body ->> 'id', 'q' || e.n), e.body ->> 'kind',
          coalesce(private.decimal_text(e.body -> 'points'), 1), e.body ->> 'pool', e.body
-    from private.elements(p_quiz -> 'questions') as e
+    from jsonb_each(p_quizzes) as z
+   cross join lateral jsonb_array_elements(
+     case when jsonb_typeof(z.value -> 'questions') = 'array' then z.value -> 'questions'
+       else '[]' end) with ordinality as e (body, n)
 $$;
-comment on function private.quiz_questions(jsonb) is 'The questions of a quiz as its author wrote them.';
+comment on function private.quiz_questions(jsonb) is
+  'The questions of quizzes as their author wrote them.';
 revoke execute on function private.quiz_questions(jsonb) from public;
 
-create function private.texts(p_list jsonb) returns text[]
-language sql immutable parallel safe security invoker set search_path = ''
-as $$
-  select coalesce(array_agg(e.value order by e.n), '{}')
-    from jsonb_array_elements_text(
-      case when jsonb_typeof(p_list) = 'array' then p_list else '[]' end)
-      with ordinality as e (value, n)
-$$;
-comment on function private.texts(jsonb) is 'A JSON list as text array; empty for what is no list.';
-revoke execute on function private.texts(jsonb) from public;
-
--- Ids that the author left out. Identity is by text: a question (or option) keeps the id it has, so
--- that one inserted before it never takes over its answers, in open attempts or in a regrade. What is
--- new in a quiz that is already there is named after its text.
-create function private.name_options(p_options jsonb, p_known jsonb) returns jsonb
-language sql immutable security invoker set search_path = ''
-as $$
-  with given as (
-    select e.place, e.body, e.body ->> 'id' as id, e.body ->> 'text' as text,
-           row_number() over (
-             partition by e.body ->> 'text', e.body ? 'id' order by e.place) as nth
-      from private.elements(p_options) e
-  ),
-  known as (
-    select k.body ->> 'id' as id, k.body ->> 'text' as text,
-           row_number() over (partition by k.body ->> 'text' order by k.place) as nth
-      from private.elements(p_known) k
-     where k.body ->> 'id' not in (select g.id from given g where g.id is not null)
-  )
-  select coalesce(jsonb_agg(
-           g.body || jsonb_build_object('id', coalesce(g.id, k.id, case
-             when p_known is null then 'o' || (g.place + 1)
-             else 'o' || left(md5(g.text || ':' || g.nth), 10) end))
-           order by g.place), '[]')
-    from given g
-    left join known k on g.id is null and k.text = g.text and k.nth = g.nth
-$$;
-comment on function private.name_options(jsonb, jsonb) is
-  'Options with the ids that they have, or new ones.';
-revoke execute on function private.name_options(jsonb, jsonb) from public;
-
-create function private.name_questions(p_lesson_id uuid, p_quiz jsonb) returns jsonb
-language sql stable security definer set search_path = ''
-as $$
-  with given as (
-    select e.place, e.body, e.body ->> 'id' as id, e.body ->> 'kind' as kind,
-           e.body ->> 'text' as text,
-           row_number() over (
-             partition by e.body ->> 'kind', e.body ->> 'text', e.body ? 'id' order by e.place) as nth
-      from private.elements(p_quiz -> 'questions') e
-  ),
-  known as (
-    select q.id, q.kind, q.body ->> 'text' as text,
-           row_number() over (
-             partition by q.kind, q.body ->> 'text'
-             order by q.removed_at is not null, q.position, q.id) as nth
-      from private.questions q
-     where q.lesson_id = p_lesson_id
-       and q.id not in (select g.id from given g where g.id is not null)
-  ),
-  named as (
-    select g.place, g.body, coalesce(g.id, k.id, case
-             when not exists (select from private.questions q where q.lesson_id = p_lesson_id)
-             then 'q' || (g.place + 1)
-             else 'q' || left(md5(g.kind || ':' || g.text || ':' || g.nth), 10) end) as id
-      from given g
-      left join known k on g.id is null and k.kind = g.kind and k.text = g.text and k.nth = g.nth
-  )
-  select p_quiz || jsonb_build_object('questions', jsonb_agg(
-           n.body || jsonb_build_object('id', n.id) || case
-             when n.body ->> 'kind' in ('single_choice', 'multiple_choice') then jsonb_build_object(
-               'options', private.name_options(n.body -> 'options', q.body -> 'options'))
-             else '{}' end
-           order by n.place))
-    from named n
-    left join private.questions q on q.lesson_id = p_lesson_id and q.id = n.id
-$$;
-comment on function private.name_questions(uuid, jsonb) is
-  'A faultless quiz with the ids that its questions and options have, or new ones.';
-revoke execute on function private.name_questions(uuid, jsonb) from public;
-
--- Everything that makes a question unanswerable or ungradable, by question.
-create function private.quiz_faults(p_quiz jsonb)
-returns table (question text, reason text)
+-- Everything that makes a question unanswerable or ungradable.
+create function private.faults_of_quizzes(p_quizzes jsonb)
+returns table (lesson_id uuid, question text, reason text)
 language sql stable security invoker set search_path = ''
 as $$
-  with q as (
-    select x.*, jsonb_typeof(x.body) = 'object' as is_object,
-           (select count(*) from private.elements(x.body -> 'options')) as options,
-           (select count(*) from private.elements(x.body -> 'options') o
-             where o.body -> 'correct' = 'true') as correct
-      from private.quiz_questions(p_quiz) x
+  with quiz as materialized (
+    select z.key::uuid as lesson_id, z.value as body,
+           case when jsonb_typeof(z.value -> 'pools') = 'object' then z.value -> 'pools'
+             else '{}' end as pools
+      from jsonb_each(p_quizzes) as z
+     where z.value <> 'null'
+  ),
+  q as materialized (
+    select x.*, jsonb_typeof(x.body) = 'object' as is_object, o.options, o.correct, o.texts, o.ids,
+           case when jsonb_typeof(x.body -> 'accepted') = 'array' then x.body -> 'accepted'
+             else '[]' end as accepted,
+           case when jsonb_typeof(x.body -> 'items') = 'array' then x.body -> 'items'
+             else '[]' end as items,
+           case when jsonb_typeof(x.body -> 'pairs') = 'array' then x.body -> 'pairs'
+             else '[]' end as pairs
+      from private.quiz_questions(p_quizzes) as x
+      -- Counts where the kind has options, else null.
+      left join lateral (
+        select count(*) as options, count(*) filter (where o.body -> 'correct' = 'true') as correct,
+               count(*) filter (where btrim(o.body ->> 'text') <> '') as texts,
+               count(distinct coalesce(o.body ->> 'id', 'o' || o.n)) as ids
+          from jsonb_array_elements(
+            case when jsonb_typeof(x.body -> 'options') = 'array' then x.body -> 'options'
+              else '[]' end) with ordinality as o (body, n)
+      ) as o on x.kind in ('single_choice', 'multiple_choice')
   )
-  select null::text, 'the quiz must be an object with a list "questions"'
-   where jsonb_typeof(p_quiz) is distinct from 'object'
-      or jsonb_typeof(p_quiz -> 'questions') is distinct from 'array'
+  select z.lesson_id, null::text, 'the quiz must be an object with a list "questions"'
+    from quiz z
+   where jsonb_typeof(z.body) <> 'object'
+      or jsonb_typeof(z.body -> 'questions') is distinct from 'array'
   union all
-  select null, 'shuffle_options must be true or false'
-   where p_quiz ? 'shuffle_options'
-     and jsonb_typeof(p_quiz -> 'shuffle_options') not in ('boolean', 'null')
+  select z.lesson_id, null, 'shuffle_options must be true or false' from quiz z
+   where jsonb_typeof(z.body -> 'shuffle_options') not in ('boolean', 'null')
   union all
-  select null, 'pools must be an object: a name to the number of questions drawn'
-   where p_quiz ? 'pools' and jsonb_typeof(p_quiz -> 'pools') not in ('object', 'null')
+  select z.lesson_id, null, 'pools must be an object: a name to the number of questions drawn'
+    from quiz z
+   where jsonb_typeof(z.body -> 'pools') not in ('object', 'null')
   union all
-  select null, 'the quiz has no question' where p_quiz -> 'questions' = '[]'
+  select z.lesson_id, null, 'the quiz has no question' from quiz z
+   where z.body -> 'questions' = '[]'
   union all
-  select null, 'the quiz has more than 1000 questions'
-   where jsonb_array_length(case when jsonb_typeof(p_quiz -> 'questions') = 'array'
-     then p_quiz -> 'questions' else '[]' end) > 1000
+  select q.lesson_id, null, 'the quiz has more than 1000 questions' from q
+   group by q.lesson_id having count(*) > 1000
   union all
-  select q.id, 'must be an object' from q where not q.is_object
+  select q.lesson_id, q.id, 'must be an object' from q where not q.is_object
   union all
-  select q.id, 'the id stands more than once' from q group by q.id having count(*) > 1
+  select q.lesson_id, q.id, 'the id stands more than once' from q
+   group by q.lesson_id, q.id having count(*) > 1
   union all
-  select q.id, 'bad id' from q where q.id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$'
+  select q.lesson_id, q.id, 'bad id' from q where q.id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$'
   union all
-  select q.id, 'unknown kind ' || coalesce(left(q.kind, 40), 'null') from q
+  select q.lesson_id, q.id, 'unknown kind ' || coalesce(left(q.kind, 40), 'null') from q
    where q.is_object and coalesce(q.kind, '') <> all (array[
      'single_choice', 'multiple_choice', 'true_false', 'numeric', 'short_text', 'ordering',
      'matching', 'free_text'])
   union all
-  select q.id, 'text is missing' from q
+  select q.lesson_id, q.id, 'text is missing' from q
    where q.is_object and coalesce(btrim(q.body ->> 'text'), '') = ''
   union all
-  select q.id, 'points must be a number above 0, with at most 2 decimals' from q
+  select q.lesson_id, q.id, 'points must be a number above 0, with at most 2 decimals' from q
    where q.is_object and q.body ? 'points'
      and (private.decimal_text(q.body -> 'points') is null or q.points <= 0
           or q.points > 100000 or q.points <> round(q.points, 2))
   union all
-  select q.id, 'no correct option' from q
-   where q.kind in ('single_choice', 'multiple_choice') and q.correct = 0
+  select q.lesson_id, q.id, 'no correct option' from q where q.correct = 0
   union all
-  select q.id, q.correct || ' correct options in a single choice' from q
+  select q.lesson_id, q.id, q.correct || ' correct options in a single choice' from q
    where q.kind = 'single_choice' and q.correct > 1
   union all
-  select q.id, 'needs at least two options' from q
-   where q.kind in ('single_choice', 'multiple_choice') and q.options < 2
+  select q.lesson_id, q.id, 'needs at least two options' from q where q.options < 2
   union all
-  select q.id, 'an option has no text' from q
-   where q.kind in ('single_choice', 'multiple_choice') and exists (
-     select from private.elements(q.body -> 'options') o
-      where coalesce(btrim(o.body ->> 'text'), '') = '')
+  select q.lesson_id, q.id, 'an option has no text' from q where q.texts < q.options
   union all
-  select q.id, 'an option id stands more than once' from q
-   where q.kind in ('single_choice', 'multiple_choice') and exists (
-     select from private.elements(q.body -> 'options') o
-      group by coalesce(o.body ->> 'id', 'o' || (o.place + 1)) having count(*) > 1)
+  select q.lesson_id, q.id, 'an option id stands more than once' from q where q.ids < q.options
   union all
-  select q.id, 'correct must be true or false' from q
+  select q.lesson_id, q.id, 'correct must be true or false' from q
    where q.kind = 'true_false' and jsonb_typeof(q.body -> 'correct') is distinct from 'boolean'
   union all
-  select q.id, 'answer must be a number' from q
+  select q.lesson_id, q.id, 'answer must be a number' from q
    where q.kind = 'numeric' and private.decimal_text(q.body -> 'answer') is null
   union all
-  select q.id, 'tolerance must be a number not below 0' from q
+  select q.lesson_id, q.id, 'tolerance must be a number not below 0' from q
    where q.kind = 'numeric' and q.body ? 'tolerance'
      and coalesce(private.decimal_text(q.body -> 'tolerance'), -1) < 0
   union all
-  select q.id, 'accepted must name at least one answer' from q
+  select q.lesson_id, q.id, 'accepted must name at least one answer' from q
    where q.kind = 'short_text' and not exists (
-     select from unnest(private.texts(q.body -> 'accepted')) a where private.fold_text(a) <> '')
+     select from jsonb_array_elements_text(q.accepted) as a where private.fold_text(a) <> '')
   union all
-  select q.id, 'items must be at least two different texts' from q
+  select q.lesson_id, q.id, 'items must be at least two different texts' from q
    where q.kind = 'ordering' and (
      select count(distinct i) < 2 or count(distinct i) <> count(*)
-       from unnest(private.texts(q.body -> 'items')) i)
+       from jsonb_array_elements_text(q.items) as i)
   union all
-  select q.id, 'pairs must be at least two, each left and right text once' from q
+  select q.lesson_id, q.id, 'pairs must be at least two, each left and right text once' from q
    where q.kind = 'matching' and (
-     select count(*) < 2 or count(distinct p.body ->> 'left') <> count(*)
-         or count(distinct p.body ->> 'right') <> count(*)
-       from private.elements(q.body -> 'pairs') p)
+     select count(*) < 2 or count(distinct p ->> 'left') <> count(*)
+         or count(distinct p ->> 'right') <> count(*)
+       from jsonb_array_elements(q.pairs) as p)
   union all
-  select q.id, 'scoring must be all_or_nothing or partial' from q
+  select q.lesson_id, q.id, 'scoring must be all_or_nothing or partial' from q
    where q.body ? 'scoring' and coalesce(q.body ->> 'scoring', '') <> all (array[
      'all_or_nothing', 'partial'])
   union all
-  select q.id, 'pool ' || q.pool || ' draws nothing: give its number in pools' from q
-   where q.pool is not null and p_quiz -> 'pools' -> q.pool is null
+  select q.lesson_id, q.id, 'pool ' || q.pool || ' draws nothing: give its number in pools'
+    from q
+    join quiz z on z.lesson_id = q.lesson_id
+   where q.pool is not null and not z.pools ? q.pool
   union all
-  select null, 'pool ' || d.key || ' draws more questions than it has, or fewer than one'
-    from jsonb_each(case when jsonb_typeof(p_quiz -> 'pools') = 'object'
-      then p_quiz -> 'pools' else '{}' end) as d
+  select z.lesson_id, null, 'pool ' || d.key || ' draws more questions than it has, or fewer than one'
+    from quiz z
+   cross join lateral jsonb_each(z.pools) as d
+    left join (
+      select q.lesson_id, q.pool, count(*) as questions from q group by q.lesson_id, q.pool
+    ) as has on has.lesson_id = z.lesson_id and has.pool = d.key
    where private.is_json(d.value, 'integer') is not true
-      or d.value::numeric < 1
-      or d.value::numeric > (select count(*) from q where q.pool = d.key)
+      or d.value::numeric not between 1 and coalesce(has.questions, 0)
+  union all
+  -- Attempts hold answers of the old kind. Ids that we give ourselves follow the kind.
+  select q.lesson_id, s.id, 'was of kind ' || s.kind || ' before: give it another id'
+    from q
+    join private.questions s on s.lesson_id = q.lesson_id and s.id = q.body ->> 'id'
+   where s.kind <> q.kind
 $$;
-comment on function private.quiz_faults(jsonb) is
-  'Every reason why a quiz cannot be given or graded, with the question it lies in.';
-revoke execute on function private.quiz_faults(jsonb) from public;
+comment on function private.faults_of_quizzes(jsonb) is
+  'Every reason why quizzes cannot be given, graded or put in the place of those that are there.';
+revoke execute on function private.faults_of_quizzes(jsonb) from public;
+
+-- Ids that the author left out. Identity is by text: a question (or option) keeps the id it has, so
+-- that one inserted before it never takes over its answers, in open attempts or in a regrade. What is
+-- new in a quiz that is already there is named after its text.
+--
+-- Hashed throughout: of a thousand quizzes the planner expects one, and would compare all with all.
+create function private.name_quizzes(p_quizzes jsonb) returns jsonb
+language sql stable security definer set search_path = '' set enable_nestloop = off
+as $$
+  with given as materialized (
+    select x.lesson_id, x.place, x.kind, x.body, x.body ->> 'id' as id, x.body ->> 'text' as text,
+           row_number() over (
+             partition by x.lesson_id, x.kind, x.body ->> 'text', x.body ? 'id'
+             order by x.place) as nth
+      from private.quiz_questions(p_quizzes) as x
+  ),
+  stored as materialized (
+    select q.lesson_id, q.id, q.kind, q.position, q.removed_at, q.body ->> 'text' as text,
+           q.body -> 'options' as options
+      from private.questions q
+     where q.lesson_id = any (array(select z.key::uuid from jsonb_each(p_quizzes) as z))
+  ),
+  known as (
+    select s.*, row_number() over (
+             partition by s.lesson_id, s.kind, s.text
+             order by s.removed_at is not null, s.position, s.id) as nth
+      from stored s
+     where (s.lesson_id, s.id) not in (
+       select g.lesson_id, g.id from given g where g.id is not null)
+  ),
+  named as materialized (
+    select g.lesson_id, g.place, g.kind, g.body, coalesce(g.id, k.id, case
+             when a.lesson_id is null then 'q' || (g.place + 1)
+             else 'q' || left(md5(g.kind || ':' || g.text || ':' || g.nth), 10) end) as id
+      from given g
+      left join known k on k.lesson_id = g.lesson_id and k.kind = g.kind and k.text = g.text
+        and k.nth = g.nth and g.id is null
+      left join (select distinct s.lesson_id from stored s) as a on a.lesson_id = g.lesson_id
+  ),
+  choice as materialized (
+    select n.lesson_id, n.place, n.body -> 'options' as options, s.options as known
+      from named n
+      left join stored s on s.lesson_id = n.lesson_id and s.id = n.id
+     where n.kind in ('single_choice', 'multiple_choice')
+  ),
+  given_option as materialized (
+    select c.lesson_id, c.place, o.n, o.body, o.body ->> 'id' as id, o.body ->> 'text' as text,
+           c.known is null as is_new,
+           row_number() over (
+             partition by c.lesson_id, c.place, o.body ->> 'text', o.body ? 'id'
+             order by o.n) as nth
+      from choice c
+     cross join lateral jsonb_array_elements(c.options) with ordinality as o (body, n)
+  ),
+  known_option as (
+    select c.lesson_id, c.place, o.body ->> 'id' as id, o.body ->> 'text' as text,
+           row_number() over (
+             partition by c.lesson_id, c.place, o.body ->> 'text' order by o.n) as nth
+      from choice c
+     cross join lateral jsonb_array_elements(c.known) with ordinality as o (body, n)
+     where (c.lesson_id, c.place, o.body ->> 'id') not in (
+       select g.lesson_id, g.place, g.id from given_option g where g.id is not null)
+  ),
+  named_options as (
+    select g.lesson_id, g.place, jsonb_build_object('options', jsonb_agg(
+             g.body || jsonb_build_object('id', coalesce(g.id, k.id, case
+               when g.is_new then 'o' || g.n
+               else 'o' || left(md5(g.text || ':' || g.nth), 10) end)) order by g.n)) as options
+      from given_option g
+      left join known_option k on k.lesson_id = g.lesson_id and k.place = g.place
+        and k.text = g.text and k.nth = g.nth and g.id is null
+     group by g.lesson_id, g.place
+  ),
+  named_quiz as (
+    select n.lesson_id, jsonb_build_object('questions', jsonb_agg(
+             n.body || jsonb_build_object('id', n.id) || coalesce(o.options, '{}')
+             order by n.place)) as questions
+      from named n
+      left join named_options o on o.lesson_id = n.lesson_id and o.place = n.place
+     group by n.lesson_id
+  )
+  select coalesce(jsonb_object_agg(z.key, z.value || n.questions), '{}')
+    from jsonb_each(p_quizzes) as z
+    join named_quiz n on n.lesson_id = z.key::uuid
+$$;
+comment on function private.name_quizzes(jsonb) is
+  'Faultless quizzes with the ids that their questions and options have, or new ones.';
+revoke execute on function private.name_quizzes(jsonb) from public;
 
 -- Splits each question into what a learner sees and what is right.
-create function private.quiz_rows(p_quiz jsonb)
+create function private.quiz_rows(p_quizzes jsonb)
 returns table (
-  id text, place integer, kind text, points numeric, pool text, body jsonb, key jsonb,
-  explanation text)
+  lesson_id uuid, id text, place integer, kind text, points numeric, pool text, body jsonb,
+  key jsonb, explanation text)
 language sql immutable security invoker set search_path = ''
 as $$
-  select q.id, q.place, q.kind, q.points, q.pool,
+  select q.lesson_id, q.id, q.place, q.kind, q.points, q.pool,
          jsonb_strip_nulls(jsonb_build_object(
            'id', q.id,
            'kind', q.kind,
@@ -331,20 +372,24 @@ as $$
              when 'ordering' then (
                select jsonb_agg(jsonb_build_object('id', i.id, 'text', i.text) order by i.id)
                  from (select private.item_id(q.id, '', t) as id, t as text
-                         from unnest(private.texts(q.body -> 'items')) t) i) end,
+                         from jsonb_array_elements_text(q.body -> 'items') t) i) end,
            'left', case when q.kind = 'matching' then (
              select jsonb_agg(jsonb_build_object(
                       'id', private.item_id(q.id, 'left', p.body ->> 'left'),
-                      'text', p.body ->> 'left') order by p.place)
-               from private.elements(q.body -> 'pairs') p) end,
+                      'text', p.body ->> 'left') order by p.n)
+               from jsonb_array_elements(q.body -> 'pairs') with ordinality as p (body, n)) end,
            'right', case when q.kind = 'matching' then (
              select jsonb_agg(jsonb_build_object('id', r.id, 'text', r.text) order by r.id)
                from (
                  select private.item_id(q.id, 'right', t) as id, t as text
-                   from (select p.body ->> 'right' as t
-                           from private.elements(q.body -> 'pairs') p
-                         union
-                         select d from unnest(private.texts(q.body -> 'distractors')) d) x) r) end)),
+                   from (
+                     select p ->> 'right' as t from jsonb_array_elements(q.body -> 'pairs') p
+                     union
+                     select d from jsonb_array_elements_text(
+                       case when jsonb_typeof(q.body -> 'distractors') = 'array'
+                         then q.body -> 'distractors' else '[]' end) d
+                   ) as x
+               ) as r) end)),
          case q.kind
            when 'single_choice' then jsonb_build_object('correct', o.correct -> 0)
            when 'multiple_choice' then jsonb_build_object('correct', o.correct)
@@ -356,29 +401,29 @@ as $$
              'accepted', q.body -> 'accepted',
              'folded', (
                select jsonb_agg(distinct private.fold_text(a))
-                 from unnest(private.texts(q.body -> 'accepted')) a))
+                 from jsonb_array_elements_text(q.body -> 'accepted') a))
            when 'ordering' then jsonb_build_object('correct', (
              select jsonb_agg(private.item_id(q.id, '', t.text) order by t.n)
-               from unnest(private.texts(q.body -> 'items')) with ordinality as t (text, n)))
+               from jsonb_array_elements_text(q.body -> 'items') with ordinality as t (text, n)))
            when 'matching' then jsonb_build_object('correct', (
-             select jsonb_object_agg(private.item_id(q.id, 'left', p.body ->> 'left'),
-                      private.item_id(q.id, 'right', p.body ->> 'right'))
-               from private.elements(q.body -> 'pairs') p))
+             select jsonb_object_agg(private.item_id(q.id, 'left', p ->> 'left'),
+                      private.item_id(q.id, 'right', p ->> 'right'))
+               from jsonb_array_elements(q.body -> 'pairs') p))
            else '{}'
          end,
          q.body ->> 'explanation'
-    from private.quiz_questions(p_quiz) q
-   cross join lateral (
-     select jsonb_agg(jsonb_build_object(
-              'id', coalesce(x.body ->> 'id', 'o' || (x.place + 1)), 'text', x.body ->> 'text')
-              order by x.place) as options,
-            coalesce(jsonb_agg(coalesce(x.body ->> 'id', 'o' || (x.place + 1)) order by x.place)
-              filter (where x.body -> 'correct' = 'true'), '[]') as correct
-       from private.elements(q.body -> 'options') x
-   ) as o
+    from private.quiz_questions(p_quizzes) as q
+    left join lateral (
+      select jsonb_agg(jsonb_build_object(
+               'id', coalesce(x.body ->> 'id', 'o' || x.n), 'text', x.body ->> 'text')
+               order by x.n) as options,
+             jsonb_agg(coalesce(x.body ->> 'id', 'o' || x.n) order by x.n)
+               filter (where x.body -> 'correct' = 'true') as correct
+        from jsonb_array_elements(q.body -> 'options') with ordinality as x (body, n)
+    ) as o on q.kind in ('single_choice', 'multiple_choice')
 $$;
 comment on function private.quiz_rows(jsonb) is
-  'A quiz''s questions as rows: body for learners, key and explanation for grading.';
+  'Questions of faultless quizzes as rows: body for learners, key and explanation for grading.';
 revoke execute on function private.quiz_rows(jsonb) from public;
 
 -- What may be seen before an attempt ----------------------------------------------------------------
@@ -416,100 +461,48 @@ create trigger _200_quiz_data before update of quiz_data, max_attempts, time_lim
   quiz_available_from, quiz_available_until, question_pools, shuffle_options on public.lessons
   for each row execute function private.tg_lessons__quiz_data();
 
--- Writing a quiz ------------------------------------------------------------------------------------
-
--- Many at once, {lesson id: quiz, or null for none}: an import can hold thousands, and one after the
--- other each would cost milliseconds.
-
-create function private.faults_of_quizzes(p_quizzes jsonb)
-returns table (lesson_id uuid, question text, reason text)
-language sql stable security invoker set search_path = ''
-as $$
-  select z.key::uuid, f.question, f.reason
-    from jsonb_each(p_quizzes) as z
-   cross join lateral private.quiz_faults(z.value) as f
-   where z.value <> 'null'
-  union all
-  -- Attempts hold answers of the old kind. Ids that we give ourselves follow the kind.
-  select q.lesson_id, q.id, 'was of kind ' || q.kind || ' before: give it another id'
-    from jsonb_each(p_quizzes) as z
-   cross join lateral private.elements(z.value -> 'questions') as n
-    join private.questions q on q.lesson_id = z.key::uuid and q.id = n.body ->> 'id'
-   where q.kind <> n.body ->> 'kind'
-$$;
-comment on function private.faults_of_quizzes(jsonb) is
-  'Every reason why quizzes cannot be given, graded or put in the place of those that are there.';
-revoke execute on function private.faults_of_quizzes(jsonb) from public;
+-- Writing quizzes -----------------------------------------------------------------------------------
 
 create function private.write_quizzes(p_quizzes jsonb) returns setof uuid
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_rows jsonb;
-  v_some jsonb;
-  v_changed jsonb;
+  v_ids uuid[] := array(select z.key::uuid from jsonb_each(p_quizzes) as z);
+  v_asked jsonb := private.name_quizzes(p_quizzes);
+  v_written jsonb;
+  v_gone jsonb;
 begin
-  -- Lesson id to {question id: row}, of the quizzes that are not stored like that already. One that
-  -- is needs no naming: its questions have the ids that they would get.
-  with incoming as materialized (
-    select z.key as lesson_id, z.value as quiz, r.rows, s.rows as stored, s.is_known
-      from jsonb_each(p_quizzes) as z
-     cross join lateral (
-       select jsonb_object_agg(r.id, to_jsonb(r)) as rows from private.quiz_rows(z.value) as r
-     ) as r
-     cross join lateral (
-       select count(*) > 0 as is_known,
-              jsonb_object_agg(q.id, jsonb_build_object(
-                'id', q.id, 'place', q.position, 'kind', q.kind, 'points', q.points,
-                'pool', q.pool, 'body', q.body, 'key', q.key, 'explanation', q.explanation))
-                filter (where q.removed_at is null) as rows
-         from private.questions q
-        where q.lesson_id = z.key::uuid
-     ) as s
-     where z.value <> 'null'
-  )
-  select coalesce(jsonb_object_agg(i.lesson_id, case when i.is_known then (
-           select jsonb_object_agg(r.id, to_jsonb(r))
-             from private.quiz_rows(private.name_questions(i.lesson_id::uuid, i.quiz)) as r)
-           else i.rows end), '{}')
-    into v_rows
-    from incoming i
-   where i.rows is distinct from i.stored;
-
   with written as (
     insert into private.questions as q
       (lesson_id, id, position, kind, points, pool, body, key, explanation)
-    select z.key::uuid, r.id, r.place, r.kind, r.points, r.pool, r.body, r.key, r.explanation
-      from jsonb_each(v_rows) as z
-     cross join lateral jsonb_each(z.value) as e
-     cross join lateral jsonb_to_record(e.value) as r (
-       id text, place integer, kind text, points numeric, pool text, body jsonb, key jsonb,
-       explanation text)
+    select r.lesson_id, r.id, r.place, r.kind, r.points, r.pool, r.body, r.key, r.explanation
+      from private.quiz_rows(v_asked) as r
+      -- Full, though one side would do: that is never planned as a comparison of all with all.
+      full join (
+        select x.* from private.questions x
+         where x.lesson_id = any (v_ids) and x.removed_at is null
+      ) as s on s.lesson_id = r.lesson_id and s.id = r.id
+     where (r.place, r.kind, r.points, r.pool, r.body, r.key, r.explanation)
+       is distinct from (s.position, s.kind, s.points, s.pool, s.body, s.key, s.explanation)
+       and coalesce(r.id, '') <> ''
      order by 1, 2
         on conflict (lesson_id, id) do update
        set (position, kind, points, pool, body, key, explanation, removed_at)
          = (excluded.position, excluded.kind, excluded.points, excluded.pool, excluded.body,
             excluded.key, excluded.explanation, null)
-     where (q.position, q.kind, q.points, q.pool, q.body, q.key, q.explanation, q.removed_at)
-       is distinct from (excluded.position, excluded.kind, excluded.points, excluded.pool,
-            excluded.body, excluded.key, excluded.explanation, null)
     returning q.lesson_id
   )
-  select coalesce(jsonb_object_agg(w.lesson_id, true), '{}') into v_changed from written w;
+  select coalesce(jsonb_object_agg(w.lesson_id, true), '{}') into v_written from written w;
 
   with gone as (
     update private.questions q
        set removed_at = private.clock()
-      from (
-        select z.key, z.value from jsonb_each(v_rows) as z
-        union all
-        select z.key, '{}' from jsonb_each(p_quizzes) as z where z.value = 'null'
-      ) as kept
-     where q.lesson_id = kept.key::uuid and q.removed_at is null and not kept.value ? q.id
+     where q.lesson_id = any (v_ids) and q.removed_at is null
+       and (q.lesson_id, q.id) not in (
+         select x.lesson_id, x.id from private.quiz_questions(v_asked) as x)
     returning q.lesson_id
   )
-  select coalesce(jsonb_object_agg(g.lesson_id, true), '{}') into v_some from gone g;
-  v_changed := v_changed || v_some;
+  select coalesce(jsonb_object_agg(g.lesson_id, true), '{}') into v_gone from gone g;
 
   return query
   update public.lessons l
@@ -520,7 +513,7 @@ begin
         from jsonb_each(p_quizzes) as z
     ) as n
    where l.id = n.id
-     and (v_changed ? l.id::text
+     and (v_written ? l.id::text or v_gone ? l.id::text
           or (l.question_pools, l.shuffle_options) is distinct from (n.pools, n.shuffles))
   returning l.id;
 end

@@ -5,11 +5,11 @@
 -- course, so numbers have no gaps and a maximum cannot be overrun by a second tab.
 
 select private.require_free(array[
-  'private.add_counts', 'private.all_graded', 'private.attempt_closed', 'private.attempt_json',
-  'private.attempt_refusal', 'private.attempt_results', 'private.begin_attempt',
-  'private.check_client_key', 'private.finish_attempt', 'private.fold_statistics',
-  'private.get_attempts', 'private.grace', 'private.is_over', 'private.is_seq',
-  'private.merge_answers', 'private.my_attempt', 'private.open_attempt', 'private.open_quiz',
+  'private.add_counts', 'private.attempt_closed', 'private.attempt_json',
+  'private.attempt_refusal', 'private.attempt_results', 'private.check_client_key',
+  'private.finish_attempt', 'private.fold_statistics', 'private.get_attempts', 'private.grace',
+  'private.is_over', 'private.merge_answers', 'private.my_attempt', 'private.new_attempt',
+  'private.open_attempt', 'private.open_quiz',
   'private.pending_counts', 'private.question_statistics', 'private.question_stats',
   'private.refuse', 'private.results_open', 'private.save_answers', 'private.settle_attempt',
   'private.start_attempt', 'private.submit_answer', 'private.submit_attempt',
@@ -78,22 +78,22 @@ create table private.attempt_results (
   attempt_id uuid primary key
     references public.user_assessment_attempts (id) on delete cascade,
   lesson_id uuid not null,
-  results jsonb not null,
+  points numeric[] not null,
   manual jsonb not null default '{}',
   graded_by uuid,
   stats text not null default 'none'
     constraint stats_is_valid check (stats in ('none', 'pending', 'counted')),
-  counted jsonb,
+  counted numeric[],
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint only_pending_replaces check (counted is null or stats = 'pending')
 );
 comment on table private.attempt_results is
-  'Points by question of a submitted attempt; manual holds what staff gave, {question id: points}.';
+  'Points of a submitted attempt, by its questions in order (null: a person must say); manual holds what staff gave, {question id: points}.';
 comment on column private.attempt_results.stats is
   'none: not graded yet; pending: question_stats lacks it; counted: question_stats holds it.';
 comment on column private.attempt_results.counted is
-  'While pending after a regrade: the older results, which question_stats still holds.';
+  'While pending after a regrade: the older points, which question_stats still holds.';
 create index attempt_results_pending_idx on private.attempt_results (lesson_id)
   where stats = 'pending';
 -- A large quiz is compressed at each write: lz4 does it in a fraction of the time, where the server has it.
@@ -101,21 +101,20 @@ do $$
 begin
   alter table public.user_assessment_attempts
     alter column questions set compression lz4, alter column answers set compression lz4;
-  alter table private.attempt_results alter column results set compression lz4;
 exception when feature_not_supported then
   null;
 end
 $$;
 alter table private.attempt_results enable row level security;
 revoke all on table private.attempt_results from public, anon, authenticated, service_role;
-grant select, insert (attempt_id, lesson_id, results, stats) on table private.attempt_results
+grant select, insert (attempt_id, lesson_id, points, stats) on table private.attempt_results
   to waymark_writer;
 create policy "The write path reads its caller's results" on private.attempt_results
   for select to waymark_writer
-  using (attempt_id in (select a.id from public.user_assessment_attempts a));
+  using (exists (select from public.user_assessment_attempts a where a.id = attempt_id));
 create policy "The write path adds its caller's results" on private.attempt_results
   for insert to waymark_writer
-  with check (attempt_id in (select a.id from public.user_assessment_attempts a));
+  with check (exists (select from public.user_assessment_attempts a where a.id = attempt_id));
 create trigger _900_touch before update on private.attempt_results
   for each row execute function private.tg_touch_updated_at();
 
@@ -147,8 +146,9 @@ alter table public.user_assessment_attempts enable row level security;
 revoke all on table public.user_assessment_attempts from public, anon, authenticated, service_role;
 grant select on table public.user_assessment_attempts
   to authenticated, service_role, waymark_writer;
-grant insert (user_id, lesson_id, course_id, cycle, number, started_at, expires_at, pass_percent,
-    max_attempts, time_limit_seconds, questions, total_questions, max_score),
+grant insert (id, user_id, lesson_id, course_id, cycle, number, status, started_at, expires_at,
+    submitted_at, graded_at, pass_percent, max_attempts, time_limit_seconds, questions,
+    total_questions, max_score, answers, client_key, score, percent, passed, correct_count),
   update (status, submitted_at, graded_at, expired, answers, client_key, score, percent, passed,
     correct_count)
   on table public.user_assessment_attempts to waymark_writer;
@@ -175,10 +175,14 @@ language sql immutable parallel safe security invoker set search_path = ''
 return interval '5 seconds';
 comment on function private.grace() is 'How long after its end an attempt still takes answers.';
 
-create function private.is_over(a public.user_assessment_attempts, p_at timestamptz) returns boolean
-language sql immutable parallel safe security invoker set search_path = ''
-return (a).expires_at is not null and p_at > (a).expires_at + private.grace();
-comment on function private.is_over(public.user_assessment_attempts, timestamptz) is
+create function private.is_over(p_expires_at timestamptz, p_at timestamptz) returns boolean
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return p_expires_at is not null and p_at > p_expires_at + private.grace();
+end
+$$;
+comment on function private.is_over(timestamptz, timestamptz) is
   'Whether the time of an attempt is up, grace included.';
 
 create function private.results_open(a public.user_assessment_attempts, l public.lessons)
@@ -218,8 +222,8 @@ declare
   v_results json;
 begin
   if private.results_open(a, l) then
-    v_results := private.revealed_keys(a.lesson_id,
-      (select r.results from private.attempt_results r where r.attempt_id = a.id));
+    v_results := private.revealed_keys(a.lesson_id, a.questions,
+      (select r.points from private.attempt_results r where r.attempt_id = a.id));
   end if;
   return json_build_object(
     'id', a.id,
@@ -252,73 +256,110 @@ $$;
 comment on function private.attempt_json(public.user_assessment_attempts, public.lessons) is
   'An attempt as its learner sees it; results only when the reveal policy has opened them.';
 
-create function private.is_seq(p_value jsonb) returns boolean
-language sql immutable parallel safe security invoker set search_path = ''
-return case when jsonb_typeof(p_value) = 'number'
-  then p_value::numeric % 1 = 0 and p_value::numeric between 0 and 9007199254740991
-  else false end;
-comment on function private.is_seq(jsonb) is
-  'A client''s sequence number: an integer that every JSON reader holds exactly.';
-
 -- [{question_id, answer, seq?}] merged into what is stored: per question the highest seq wins. Without
--- seq an answer is the newest.
-create function private.merge_answers(a public.user_assessment_attempts, p_answers jsonb)
+-- seq an answer is the newest. Null clears one.
+create function private.merge_answers(p_questions jsonb, p_stored jsonb, p_answers jsonb)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_fault text;
+  v_faults text[];
+  v_newer jsonb;
 begin
   if p_answers is null or p_answers = 'null' then
-    return a.answers;
+    return p_stored;
   end if;
   if jsonb_typeof(p_answers) <> 'array' then
     perform private.fail('invalid_answer', 422, 'answers must be a list');
   elsif pg_column_size(p_answers) > 1048576 then
     perform private.fail('body_too_large', 413, 'The answers are over 1 MiB');
   end if;
-  select string_agg(distinct f.fault, '; ')
-    into v_fault
+  -- Of several for one question the last of the highest seq stays: a later key replaces an earlier one.
+  select array_agg(n.fault) filter (where n.fault is not null),
+         jsonb_object_agg(n.id, jsonb_build_object('answer', n.answer, 'seq', n.seq)
+             order by n.seq, n.place)
+           filter (where n.fault is null and n.seq > coalesce(n.stored, -1))
+    into v_faults, v_newer
     from (
-      select case
-        when jsonb_typeof(e.body) <> 'object' then 'an entry is no object'
-        when e.body - array['question_id', 'answer', 'seq'] <> '{}' then 'an entry has unknown fields'
-        when jsonb_typeof(e.body -> 'question_id') is distinct from 'string' then
-          'an entry has no question_id'
-        when not e.body ? 'answer' then 'an entry has no answer'
-        when e.body ? 'seq' and private.is_seq(e.body -> 'seq') is not true then
-          'seq must be an integer from 0 to 9007199254740991'
-        -- By its place: what callers wrote is not for the database's log.
-        when q.body is null then 'entry ' || e.place || ' names an unknown question'
-        else (e.body ->> 'question_id') || ' ' || private.answer_fault(q.body, e.body -> 'answer')
-      end as fault
-        from jsonb_array_elements(p_answers) with ordinality as e (body, place)
-        left join jsonb_array_elements(a.questions) as q (body)
-          on q.body ->> 'id' = e.body ->> 'question_id'
-    ) as f;
-  if v_fault is not null then
-    perform private.fail('invalid_answer', 422, 'An answer does not fit its question',
-      left(v_fault, 2000));
+      select f.*, case when f.fault is null then coalesce((f.body -> 'seq')::bigint,
+               coalesce(f.stored, 0) + 1) end as seq
+        from (
+          select e.*, x.seq as stored, case
+              when jsonb_typeof(e.body) <> 'object' then 'an entry is no object'
+              when e.body - array['question_id', 'answer', 'seq'] <> '{}' then
+                'an entry has unknown fields'
+              when jsonb_typeof(e.body -> 'question_id') is distinct from 'string' then
+                'an entry has no question_id'
+              when e.answer is null then 'an entry has no answer'
+              -- What every JSON reader holds exactly.
+              when e.body ? 'seq' and case when jsonb_typeof(e.body -> 'seq') = 'number'
+                then (e.body -> 'seq')::numeric % 1 <> 0
+                  or (e.body -> 'seq')::numeric not between 0 and 9007199254740991
+                else true end
+              then 'seq must be an integer from 0 to 9007199254740991'
+              -- By its place: what callers wrote is not for the database's log.
+              when q.body is null then 'entry ' || e.place || ' names an unknown question'
+              when e.answer = 'null' then null
+              -- The answer's shape, against the question as the learner was shown it.
+              else e.id || ' ' || case q.body ->> 'kind'
+                when 'single_choice' then case
+                  when jsonb_typeof(e.answer) <> 'string' or not q.body -> 'options'
+                    @> jsonb_build_array(jsonb_build_object('id', e.answer))
+                  then 'must be the id of one option' end
+                when 'multiple_choice' then case
+                  when jsonb_typeof(e.answer) <> 'array' then 'must be a list of different option ids'
+                  when jsonb_array_length(e.answer) <> jsonb_array_length(jsonb_path_query_array(
+                    q.body, 'strict $.options[*].id ? (@ == $chosen[*])',
+                    jsonb_build_object('chosen', e.answer)))
+                  then 'must be a list of different option ids' end
+                when 'true_false' then case
+                  when jsonb_typeof(e.answer) <> 'boolean' then 'must be true or false' end
+                when 'numeric' then case
+                  when private.decimal_text(e.answer) is null then 'must be a decimal number' end
+                when 'short_text' then case
+                  when jsonb_typeof(e.answer) <> 'string' or char_length(e.answer #>> '{}') > 1000
+                  then 'must be a text of at most 1000 characters' end
+                when 'ordering' then case
+                  when jsonb_typeof(e.answer) <> 'array' then 'must be a list of all item ids, each once'
+                  when jsonb_array_length(e.answer) <> jsonb_array_length(q.body -> 'options')
+                    or not e.answer @> jsonb_path_query_array(q.body, '$.options[*].id')
+                  then 'must be a list of all item ids, each once' end
+                when 'matching' then case
+                  when jsonb_typeof(e.answer) <> 'object' then
+                    'must map ids of the left to ids of the right'
+                  when not (
+                    jsonb_path_query_array(q.body, '$.left[*].id')
+                      @> jsonb_path_query_array(e.answer, '$.keyvalue().key')
+                    and jsonb_path_query_array(q.body, '$.right[*].id')
+                      @> jsonb_path_query_array(e.answer, '$.*'))
+                  then 'must map ids of the left to ids of the right' end
+                when 'free_text' then case
+                  when jsonb_typeof(e.answer) <> 'string' or char_length(e.answer #>> '{}') > 100000
+                  then 'must be a text of at most 100000 characters' end
+                end
+              end as fault
+            from (
+              select a.place, a.body, a.body ->> 'question_id' as id, a.body -> 'answer' as answer
+                from jsonb_array_elements(p_answers) with ordinality as a (body, place)
+              offset 0
+            ) as e
+            left join jsonb_array_elements(p_questions) as q (body) on q.body ->> 'id' = e.id
+            left join (
+              select s.key as id, (s.value ->> 'seq')::bigint as seq from jsonb_each(p_stored) as s
+            ) as x on x.id = e.id
+          -- Each entry is looked at once.
+          offset 0
+        ) as f
+      offset 0
+    ) as n;
+  if v_faults is not null then
+    perform private.fail('invalid_answer', 422, 'An answer does not fit its question', (
+      select left(string_agg(distinct f, '; '), 2000) from unnest(v_faults) as f));
   end if;
-  -- Of several for one question the newest; it counts when it is newer than what is stored.
-  return a.answers || coalesce((
-    select jsonb_object_agg(n.id, jsonb_build_object('answer', n.answer, 'seq', n.seq))
-      from (
-        select distinct on (g.id) g.id, g.answer, g.seq, g.stored
-          from (
-            select e.place, e.body ->> 'question_id' as id, e.body -> 'answer' as answer,
-                   (x.value ->> 'seq')::bigint as stored,
-                   coalesce((e.body ->> 'seq')::bigint,
-                     coalesce((x.value ->> 'seq')::bigint, 0) + 1) as seq
-              from jsonb_array_elements(p_answers) with ordinality as e (body, place)
-              left join jsonb_each(a.answers) x on x.key = e.body ->> 'question_id'
-          ) as g
-         order by g.id, g.seq desc, g.place desc
-      ) as n
-     where n.seq > coalesce(n.stored, -1)), '{}');
+  return p_stored || coalesce(v_newer, '{}');
 end
 $$;
-comment on function private.merge_answers(public.user_assessment_attempts, jsonb) is
+comment on function private.merge_answers(jsonb, jsonb, jsonb) is
   'Stored answers with newer ones merged in; refuses what does not fit the questions.';
 
 -- Statistics ----------------------------------------------------------------------------------------
@@ -354,14 +395,14 @@ as $$
        and (p_attempt_ids is null or r.attempt_id = any (p_attempt_ids))
   ),
   entry as (
-    select w.lesson_id, n.sign, g.body ->> 'question_id' as question_id, g.body,
-           x.value -> 'answer' as answer, q.body ->> 'kind' as kind
+    select w.lesson_id, n.sign, e.body ->> 'id' as question_id, e.body ->> 'kind' as kind, e.points,
+           e.points = (e.body ->> 'points')::numeric as correct, x.value -> 'answer' as answer
       from waiting w
-     cross join lateral (values (1, w.results), (-1, w.counted)) as n (sign, results)
-     cross join lateral private.elements(n.results) as g
-      left join lateral private.elements(w.questions) as q
-        on q.body ->> 'id' = g.body ->> 'question_id'
-      left join lateral jsonb_each(w.answers) as x on x.key = g.body ->> 'question_id'
+     cross join lateral (values (1, w.points), (-1, w.counted)) as n (sign, points)
+     cross join lateral rows from (jsonb_array_elements(w.questions), unnest(n.points))
+       as e (body, points)
+      left join lateral jsonb_each(w.answers) as x on x.key = e.body ->> 'id'
+     where n.points is not null
   ),
   chosen as (
     select c.lesson_id, c.question_id, jsonb_object_agg(c.choice, c.n) as choices
@@ -369,7 +410,9 @@ as $$
         select e.lesson_id, e.question_id, o.choice, sum(e.sign) as n
           from entry e
          cross join lateral (
-           select t from unnest(private.texts(e.answer)) t where e.kind = 'multiple_choice'
+           select t from jsonb_array_elements_text(
+             case when e.kind = 'multiple_choice' and e.answer <> 'null' then e.answer
+               else '[]' end) as t
            union all
            select e.answer #>> '{}' where e.kind in ('single_choice', 'true_false')
          ) as o (choice)
@@ -383,8 +426,8 @@ as $$
     from (
       select e.lesson_id, e.question_id, sum(e.sign) as asked,
              sum(e.sign) filter (where e.answer <> 'null') as answered,
-             sum(e.sign) filter (where (e.body ->> 'correct')::boolean) as correct,
-             sum(e.sign * (e.body ->> 'points')::numeric) as points
+             sum(e.sign) filter (where e.correct) as correct,
+             sum(e.sign * e.points) as points
         from entry e
        group by e.lesson_id, e.question_id
     ) as t
@@ -455,17 +498,8 @@ revoke execute on function private.fold_statistics(integer) from public;
 
 -- Grading an attempt --------------------------------------------------------------------------------
 
--- Ends an attempt: grades what is stored, and lets everything follow that a grade decides. The caller
--- holds the learner's user_progress row.
-create function private.all_graded(p_results jsonb) returns boolean
-language plpgsql immutable parallel safe security invoker set search_path = ''
-as $$
-begin
-  return not jsonb_path_exists(p_results, '$[*] ? (@.points == null)');
-end
-$$;
-comment on function private.all_graded(jsonb) is 'Whether no question waits for a person.';
-
+-- Ends an attempt: grades its answers, and lets everything follow that a grade decides. One that was
+-- never stored (it has no created_at) is written once, as it ends. The caller holds the enrolment's row.
 create function private.finish_attempt(
   v private.lesson_access, a public.user_assessment_attempts, p_at timestamptz, p_expired boolean,
   p_client_key text
@@ -473,62 +507,94 @@ create function private.finish_attempt(
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_results jsonb := coalesce(private.grade(a.lesson_id, a.questions, a.answers, '{}'), '[]');
+  g private.grading := private.grade(a.lesson_id, a.questions, a.answers, '{}');
 begin
-  insert into private.attempt_results (attempt_id, lesson_id, results, stats)
-  values (a.id, a.lesson_id, v_results,
-    case when private.all_graded(v_results) then 'pending' else 'none' end);
-  update public.user_assessment_attempts x
-     set status = 'submitted',
-         submitted_at = case when p_expired then least(p_at, x.expires_at) else p_at end,
-         expired = p_expired,
-         answers = a.answers,
-         client_key = p_client_key
-   where x.id = a.id
-  returning x.* into a;
-  update public.user_progress p
-     set attempts = p.attempts + 1
-   where p.user_id = a.user_id and p.lesson_id = a.lesson_id
-  returning p into v.progress;
-  insert into public.daily_activity as d (user_id, day, attempts, first_at, last_at)
-  values (a.user_id, private.local_day(a.user_id, a.submitted_at), 1, a.submitted_at, a.submitted_at)
-      on conflict (user_id, day) do update
-     set attempts = d.attempts + 1,
-         first_at = least(d.first_at, excluded.first_at),
-         last_at = greatest(d.last_at, excluded.last_at);
-  perform private.record_event('attempt_submitted', v, p_at, jsonb_build_object(
-    'attempt_id', a.id, 'number', a.number, 'expired', a.expired));
-  return private.settle_attempt(v, a, v_results, p_at);
+  a.status := 'submitted';
+  a.submitted_at := case when p_expired then least(p_at, a.expires_at) else p_at end;
+  a.expired := p_expired;
+  a.client_key := p_client_key;
+  a := private.with_grade(a, g, p_at);
+  if a.created_at is null then
+    insert into public.user_assessment_attempts
+      (id, user_id, lesson_id, course_id, cycle, number, status, started_at, expires_at,
+       submitted_at, graded_at, pass_percent, max_attempts, time_limit_seconds, questions,
+       total_questions, max_score, answers, client_key, score, percent, passed, correct_count)
+    values
+      (a.id, a.user_id, a.lesson_id, a.course_id, a.cycle, a.number, a.status, a.started_at,
+       a.expires_at, a.submitted_at, a.graded_at, a.pass_percent, a.max_attempts,
+       a.time_limit_seconds, a.questions, a.total_questions, a.max_score, a.answers, a.client_key,
+       a.score, a.percent, a.passed, a.correct_count);
+  else
+    update public.user_assessment_attempts x
+       set status = a.status,
+           submitted_at = a.submitted_at,
+           graded_at = a.graded_at,
+           expired = a.expired,
+           answers = a.answers,
+           client_key = a.client_key,
+           score = a.score,
+           percent = a.percent,
+           passed = a.passed,
+           correct_count = a.correct_count
+     where x.id = a.id;
+  end if;
+  insert into private.attempt_results (attempt_id, lesson_id, points, stats)
+  values (a.id, a.lesson_id, g.points,
+    case when a.status = 'graded' then 'pending' else 'none' end);
+  return private.settle_attempt(v, a, p_at, true);
 end
 $$;
 comment on function private.finish_attempt(
   private.lesson_access, public.user_assessment_attempts, timestamptz, boolean, text) is
   'Submits an attempt: grades it, counts it, and completes the lesson when its rule is now fulfilled.';
 
--- With all points known the attempt is graded, and best score and completion follow.
+-- The score is on the side of the pass mark on which its exact value lies, not the stored one.
+create function private.with_grade(
+  a public.user_assessment_attempts, g private.grading, p_at timestamptz
+) returns public.user_assessment_attempts
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if g.score is not null then
+    a.status := 'graded';
+    a.graded_at := p_at;
+    a.score := g.score;
+    a.percent := private.score_percent(g.score, a.max_score, a.pass_percent);
+    a.passed := private.has_passed(g.score, a.max_score, a.pass_percent);
+    a.correct_count := g.correct_count;
+  end if;
+  return a;
+end
+$$;
+comment on function private.with_grade(
+  public.user_assessment_attempts, private.grading, timestamptz) is
+  'The attempt as graded, where every question has its points.';
+
+-- What follows from a stored attempt: counters, best score, history, completion.
 create function private.settle_attempt(
-  v private.lesson_access, a public.user_assessment_attempts, p_results jsonb, p_at timestamptz
+  v private.lesson_access, a public.user_assessment_attempts, p_at timestamptz, p_submitted boolean
 ) returns private.lesson_access
 language plpgsql volatile security invoker set search_path = ''
 as $$
-declare
-  v_score numeric := private.total_points(p_results);
 begin
-  if private.all_graded(p_results) then
-    update public.user_assessment_attempts x
-       set status = 'graded',
-           graded_at = p_at,
-           score = v_score,
-           percent = private.score_percent(v_score, x.max_score, x.pass_percent),
-           passed = private.has_passed(v_score, x.max_score, x.pass_percent),
-           correct_count = (
-             select count(*) from jsonb_array_elements(p_results) r where r -> 'correct' = 'true')
-     where x.id = a.id
-    returning x.* into a;
+  if p_submitted or a.status = 'graded' then
     update public.user_progress p
-       set best_score = greatest(p.best_score, a.percent)
+       set attempts = p.attempts + p_submitted::integer,
+           best_score = greatest(p.best_score, a.percent)
      where p.user_id = a.user_id and p.lesson_id = a.lesson_id
     returning p into v.progress;
+  end if;
+  if p_submitted then
+    insert into public.daily_activity as d (user_id, day, attempts, first_at, last_at)
+    values (a.user_id, private.local_day(a.user_id, a.submitted_at), 1, a.submitted_at, a.submitted_at)
+        on conflict (user_id, day) do update
+       set attempts = d.attempts + 1,
+           first_at = least(d.first_at, excluded.first_at),
+           last_at = greatest(d.last_at, excluded.last_at);
+    perform private.record_event('attempt_submitted', v, p_at, jsonb_build_object(
+      'attempt_id', a.id, 'number', a.number, 'expired', a.expired));
+  end if;
+  if a.status = 'graded' then
     perform private.record_event('attempt_graded', v, p_at, jsonb_build_object(
       'attempt_id', a.id, 'number', a.number, 'percent', a.percent, 'passed', a.passed));
   end if;
@@ -548,8 +614,8 @@ begin
 end
 $$;
 comment on function private.settle_attempt(
-  private.lesson_access, public.user_assessment_attempts, jsonb, timestamptz) is
-  'Writes the grade of a submitted attempt once every question has its points.';
+  private.lesson_access, public.user_assessment_attempts, timestamptz, boolean) is
+  'Lets everything follow from an attempt that was submitted or graded.';
 
 -- Commands ------------------------------------------------------------------------------------------
 
@@ -563,13 +629,15 @@ declare
   a public.user_assessment_attempts;
 begin
   v := private.record_start(v, p_at);
-  select * into a from public.user_assessment_attempts x
-   where x.user_id = p_user_id and x.lesson_id = p_lesson_id and x.status = 'in_progress';
-  if a.id is not null and private.is_over(a, p_at) then
+  v.changed := false;
+  if exists (
+    select from public.user_assessment_attempts x
+     where x.user_id = p_user_id and x.lesson_id = p_lesson_id and x.status = 'in_progress'
+       and private.is_over(x.expires_at, p_at))
+  then
+    a := private.open_attempt(p_user_id, p_lesson_id);
     v := private.finish_attempt(v, a, p_at, true, null);
     v.changed := true;
-  else
-    v.changed := false;
   end if;
   return v;
 end
@@ -659,7 +727,7 @@ $$;
 comment on function private.refuse(jsonb, boolean) is
   'Refuses by a raise, or, where something must stay, by an answer with the refusal''s status.';
 
-create function private.begin_attempt(
+create function private.new_attempt(
   v private.lesson_access, p_questions jsonb, p_at timestamptz
 ) returns public.user_assessment_attempts
 language plpgsql volatile security invoker set search_path = ''
@@ -668,26 +736,33 @@ declare
   l public.lessons := v.lesson;
   a public.user_assessment_attempts;
 begin
-  insert into public.user_assessment_attempts as x
-    (user_id, lesson_id, course_id, cycle, number, started_at, expires_at, pass_percent,
-     max_attempts, time_limit_seconds, questions, total_questions, max_score)
-  select (v.enrollment).user_id, l.id, l.course_id, (v.enrollment).cycle,
-         coalesce(max(o.number), 0) + 1, p_at,
-         least(p_at + make_interval(secs => l.time_limit_seconds), l.quiz_available_until),
-         l.pass_percent, l.max_attempts, l.time_limit_seconds, p_questions,
-         jsonb_array_length(p_questions),
-         (select sum((q ->> 'points')::numeric) from jsonb_array_elements(p_questions) q)
-    from public.user_assessment_attempts o
-   where o.user_id = (v.enrollment).user_id and o.lesson_id = l.id
-     and o.cycle = (v.enrollment).cycle
-  returning x.* into a;
+  a.id := gen_random_uuid();
+  a.user_id := (v.enrollment).user_id;
+  a.lesson_id := l.id;
+  a.course_id := l.course_id;
+  a.cycle := (v.enrollment).cycle;
+  a.number := 1 + coalesce((
+    select max(x.number) from public.user_assessment_attempts x
+     where x.user_id = a.user_id and x.lesson_id = a.lesson_id and x.cycle = a.cycle), 0);
+  a.status := 'in_progress';
+  a.started_at := p_at;
+  a.expires_at := least(p_at + make_interval(secs => l.time_limit_seconds), l.quiz_available_until);
+  a.expired := false;
+  a.pass_percent := l.pass_percent;
+  a.max_attempts := l.max_attempts;
+  a.time_limit_seconds := l.time_limit_seconds;
+  a.questions := p_questions;
+  a.total_questions := jsonb_array_length(p_questions);
+  a.max_score := (
+    select sum((q ->> 'points')::numeric) from jsonb_array_elements(p_questions) q);
+  a.answers := '{}';
   perform private.record_event('attempt_started', v, p_at,
     jsonb_build_object('attempt_id', a.id, 'number', a.number));
   return a;
 end
 $$;
-comment on function private.begin_attempt(private.lesson_access, jsonb, timestamptz) is
-  'A new attempt with everything that governs it frozen.';
+comment on function private.new_attempt(private.lesson_access, jsonb, timestamptz) is
+  'A new attempt with everything that governs it frozen; the caller stores it.';
 
 create function private.start_attempt(p_lesson_id uuid) returns json
 language plpgsql volatile security definer set search_path = ''
@@ -707,7 +782,14 @@ begin
     if v_refusal is not null then
       return private.refuse(v_refusal, v.changed);
     end if;
-    a := private.begin_attempt(v, v_questions, v_now);
+    a := private.new_attempt(v, v_questions, v_now);
+    insert into public.user_assessment_attempts
+      (id, user_id, lesson_id, course_id, cycle, number, started_at, expires_at, pass_percent,
+       max_attempts, time_limit_seconds, questions, total_questions, max_score)
+    values
+      (a.id, a.user_id, a.lesson_id, a.course_id, a.cycle, a.number, a.started_at, a.expires_at,
+       a.pass_percent, a.max_attempts, a.time_limit_seconds, a.questions, a.total_questions,
+       a.max_score);
   end if;
   v_answer := private.lesson_answer(v);
   return json_build_object('attempt', private.attempt_json(a, v.lesson),
@@ -802,7 +884,7 @@ comment on function private.check_client_key(uuid, uuid, uuid, text) is
 
 -- What a submit has changed of the attempt in hand: its questions and answers, which may be large, are
 -- not fetched a second time.
-create function private.with_grade(a public.user_assessment_attempts)
+create function private.as_stored(a public.user_assessment_attempts)
 returns public.user_assessment_attempts
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -816,7 +898,7 @@ begin
   return a;
 end
 $$;
-comment on function private.with_grade(public.user_assessment_attempts) is
+comment on function private.as_stored(public.user_assessment_attempts) is
   'The attempt with its grade as it is stored now.';
 
 create function private.save_answers(p_attempt_id uuid, p_answers jsonb) returns json
@@ -833,13 +915,12 @@ begin
   if a.status <> 'in_progress' then
     return private.attempt_closed(a);
   end if;
-  v_answers := private.merge_answers(a, p_answers);
-  update public.user_assessment_attempts x
-     set answers = v_answers
-   where x.id = a.id and x.answers <> v_answers
-  returning x.* into a;
-  return json_build_object('attempt', private.attempt_json(
-    private.my_attempt(v_user_id, p_attempt_id), v.lesson));
+  v_answers := private.merge_answers(a.questions, a.answers, p_answers);
+  if v_answers <> a.answers then
+    a.answers := v_answers;
+    update public.user_assessment_attempts x set answers = v_answers where x.id = a.id;
+  end if;
+  return json_build_object('attempt', private.attempt_json(a, v.lesson));
 end
 $$;
 comment on function private.save_answers(uuid, jsonb) is
@@ -866,9 +947,9 @@ begin
     return private.attempt_closed(a);
   end if;
   perform private.check_client_key(v_user_id, a.lesson_id, a.id, p_client_key);
-  a.answers := private.merge_answers(a, p_answers);
+  a.answers := private.merge_answers(a.questions, a.answers, p_answers);
   v := private.finish_attempt(v, a, v_now, false, p_client_key);
-  return private.submit_answer(v, private.with_grade(a), true);
+  return private.submit_answer(v, private.as_stored(a), true);
 end
 $$;
 comment on function private.submit_attempt(uuid, jsonb, text) is
@@ -927,11 +1008,11 @@ begin
     if v_refusal is not null then
       return private.refuse(v_refusal, false);
     end if;
-    a := private.begin_attempt(v, v_questions, v_now);
+    a := private.new_attempt(v, v_questions, v_now);
   end if;
-  a.answers := private.merge_answers(a, p_answers);
+  a.answers := private.merge_answers(a.questions, a.answers, p_answers);
   v := private.finish_attempt(v, a, v_now, false, p_client_key);
-  return private.submit_answer(v, private.with_grade(a), true);
+  return private.submit_answer(v, private.as_stored(a), true);
 end
 $$;
 comment on function private.submit_quiz(uuid, jsonb, text) is 'Start and submit in one go.';
@@ -978,8 +1059,6 @@ revoke execute on function private.is_over from public;
 revoke execute on function private.results_open from public;
 revoke execute on function private.attempt_json from public;
 revoke execute on function private.merge_answers from public;
-revoke execute on function private.is_seq from public;
-revoke execute on function private.all_graded from public;
 revoke execute on function private.finish_attempt from public;
 revoke execute on function private.settle_attempt from public;
 revoke execute on function private.open_quiz from public;
@@ -987,12 +1066,13 @@ revoke execute on function private.open_attempt from public;
 revoke execute on function private.attempt_refusal from public;
 revoke execute on function private.refuse from public;
 revoke execute on function private.check_client_key from public;
-revoke execute on function private.begin_attempt from public;
+revoke execute on function private.new_attempt from public;
 revoke execute on function private.start_attempt from public;
 revoke execute on function private.get_attempts from public;
 revoke execute on function private.my_attempt from public;
 revoke execute on function private.attempt_closed from public;
 revoke execute on function private.with_grade from public;
+revoke execute on function private.as_stored from public;
 revoke execute on function private.save_answers from public;
 revoke execute on function private.submit_attempt from public;
 revoke execute on function private.submit_answer from public;
@@ -1015,8 +1095,6 @@ alter function private.is_over owner to waymark_writer;
 alter function private.results_open owner to waymark_writer;
 alter function private.attempt_json owner to waymark_writer;
 alter function private.merge_answers owner to waymark_writer;
-alter function private.is_seq owner to waymark_writer;
-alter function private.all_graded owner to waymark_writer;
 alter function private.finish_attempt owner to waymark_writer;
 alter function private.settle_attempt owner to waymark_writer;
 alter function private.open_quiz owner to waymark_writer;
@@ -1024,11 +1102,12 @@ alter function private.open_attempt owner to waymark_writer;
 alter function private.attempt_refusal owner to waymark_writer;
 alter function private.refuse owner to waymark_writer;
 alter function private.check_client_key owner to waymark_writer;
-alter function private.begin_attempt owner to waymark_writer;
+alter function private.new_attempt owner to waymark_writer;
 alter function private.start_attempt owner to waymark_writer;
 alter function private.get_attempts owner to waymark_writer;
 alter function private.my_attempt owner to waymark_writer;
 alter function private.with_grade owner to waymark_writer;
+alter function private.as_stored owner to waymark_writer;
 alter function private.attempt_closed owner to waymark_writer;
 alter function private.save_answers owner to waymark_writer;
 alter function private.submit_attempt owner to waymark_writer;

@@ -5,7 +5,7 @@
 select private.require_free(array[
   'private.expire_attempts', 'private.fold_statistics_door', 'private.get_lesson_attempts',
   'private.grade_attempt', 'private.import_attempt', 'private.lock_enrollments',
-  'private.open_for_staff', 'private.regrade_lesson', 'private.replace_results',
+  'private.open_for_staff', 'private.regrade_attempt', 'private.regrade_lesson',
   'private.require_grader', 'private.staff_attempt_json', 'public.expire_attempts',
   'public.fold_statistics', 'public.get_lesson_attempts', 'public.grade_attempt',
   'public.import_attempt', 'public.regrade_lesson']);
@@ -99,24 +99,40 @@ comment on function private.open_for_staff(uuid, uuid) is
   'Locks a learner''s lesson for staff and operators, and returns its rows.';
 revoke execute on function private.open_for_staff(uuid, uuid) from public;
 
--- New results of a submitted attempt. Where statistics hold the old ones, those wait beside them to be
--- taken out.
-create function private.replace_results(
-  p_attempt_id uuid, p_results jsonb, p_manual jsonb, p_grader uuid
-) returns void
-language sql volatile security definer set search_path = ''
+-- A new grading of a submitted attempt. Where statistics hold the old points, those wait beside the new
+-- ones to be taken out.
+create function private.regrade_attempt(
+  a public.user_assessment_attempts, g private.grading, p_manual jsonb, p_grader uuid,
+  p_at timestamptz
+) returns public.user_assessment_attempts
+language plpgsql volatile security definer set search_path = ''
 as $$
+begin
+  a := private.with_grade(a, g, p_at);
   update private.attempt_results r
-     set results = p_results,
+     set points = g.points,
          manual = p_manual,
          graded_by = coalesce(p_grader, r.graded_by),
-         counted = case when r.stats = 'counted' then r.results else r.counted end,
-         stats = case when private.all_graded(p_results) then 'pending' else r.stats end
-   where r.attempt_id = p_attempt_id
+         counted = case when r.stats = 'counted' then r.points else r.counted end,
+         stats = case when a.status = 'graded' then 'pending' else r.stats end
+   where r.attempt_id = a.id;
+  update public.user_assessment_attempts x
+     set status = a.status,
+         graded_at = a.graded_at,
+         score = a.score,
+         percent = a.percent,
+         passed = a.passed,
+         correct_count = a.correct_count,
+         feedback = a.feedback
+   where x.id = a.id;
+  return a;
+end
 $$;
-comment on function private.replace_results(uuid, jsonb, jsonb, uuid) is
-  'Writes the results of a grading by people or of a regrade.';
-revoke execute on function private.replace_results(uuid, jsonb, jsonb, uuid) from public;
+comment on function private.regrade_attempt(
+  public.user_assessment_attempts, private.grading, jsonb, uuid, timestamptz) is
+  'Writes what people or corrected keys say of an attempt.';
+revoke execute on function private.regrade_attempt(
+  public.user_assessment_attempts, private.grading, jsonb, uuid, timestamptz) from public;
 
 create function private.staff_attempt_json(a public.user_assessment_attempts) returns jsonb
 language sql stable security definer set search_path = ''
@@ -129,8 +145,8 @@ as $$
     'max_score', (a).max_score, 'percent', (a).percent, 'passed', (a).passed,
     'total_questions', (a).total_questions, 'correct_count', (a).correct_count,
     'feedback', (a).feedback, 'questions', (a).questions, 'answers', (a).answers,
-    'results', private.revealed_keys((a).lesson_id,
-      (select r.results from private.attempt_results r where r.attempt_id = (a).id)))
+    'results', private.revealed_keys((a).lesson_id, (a).questions,
+      (select r.points from private.attempt_results r where r.attempt_id = (a).id)))
 $$;
 comment on function private.staff_attempt_json(public.user_assessment_attempts) is
   'An attempt as staff see it, keys included.';
@@ -179,8 +195,8 @@ declare
   v_before public.user_assessment_attempts;
   v private.lesson_access;
   r private.attempt_results;
+  v_grading private.grading;
   v_fault text;
-  v_results jsonb;
   v_now timestamptz := private.clock();
 begin
   select * into a from public.user_assessment_attempts where id = p_attempt_id;
@@ -222,25 +238,12 @@ begin
     select jsonb_object_agg(
              g.body ->> 'question_id', round(private.decimal_text(g.body -> 'points'), 4))
       from private.elements(p_grades) g), '{}');
-  if a.status = 'submitted' then
-    v_results := private.grade(a.lesson_id, a.questions, a.answers, r.manual);
-  else
-    -- Once graded, what keys decide changes by a regrade alone.
-    select jsonb_agg(case
-             when r.manual ? (x.body ->> 'question_id') then x.body || jsonb_build_object(
-               'points', r.manual -> (x.body ->> 'question_id'),
-               'correct', r.manual -> (x.body ->> 'question_id') = x.body -> 'max_points')
-             else x.body end order by x.place)
-      into v_results
-      from private.elements(r.results) x;
-  end if;
-  perform private.replace_results(a.id, v_results, r.manual, private.uid());
-  update public.user_assessment_attempts
-     set feedback = coalesce(p_feedback, feedback)
-   where id = a.id
-  returning * into a;
-  v := private.settle_attempt(v, a, v_results, v_now);
-  select * into a from public.user_assessment_attempts where id = p_attempt_id;
+  -- Once graded, what keys decide changes by a regrade alone.
+  v_grading := private.grade(a.lesson_id, a.questions, a.answers, r.manual,
+    case when a.status = 'graded' then r.points end);
+  a.feedback := coalesce(p_feedback, a.feedback);
+  a := private.regrade_attempt(a, v_grading, r.manual, private.uid(), v_now);
+  v := private.settle_attempt(v, a, v_now, false);
   perform private.tell_graded(v_before, true);
   perform private.audit('attempt.grade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
     jsonb_build_object('status', v_before.status, 'score', v_before.score,
@@ -266,8 +269,8 @@ declare
   a public.user_assessment_attempts;
   v private.lesson_access;
   r private.attempt_results;
-  v_results jsonb;
-  v_score numeric;
+  g private.grading;
+  v_before public.user_assessment_attempts;
   v_passed boolean;
   v_ids uuid[];
   v_checked integer;
@@ -301,10 +304,9 @@ begin
   loop
     select * into a from public.user_assessment_attempts where id = v_id;
     select * into r from private.attempt_results where attempt_id = v_id;
-    v_results := private.grade(a.lesson_id, a.questions, a.answers, r.manual);
-    continue when v_results = r.results;
-    v_score := private.total_points(v_results);
-    v_passed := private.has_passed(v_score, a.max_score, a.pass_percent);
+    g := private.grade(a.lesson_id, a.questions, a.answers, r.manual);
+    continue when g.points = r.points;
+    v_passed := private.has_passed(g.score, a.max_score, a.pass_percent);
     if a.passed and not v_passed and not p_allow_fail then
       v_kept := v_kept + 1;
       continue;
@@ -318,14 +320,14 @@ begin
     v_now_failed := v_now_failed + (a.passed and not v_passed)::integer;
     continue when p_dry_run;
     v := private.open_for_staff(a.user_id, a.lesson_id);
-    perform private.replace_results(v_id, v_results, r.manual, null);
-    perform private.settle_attempt(v, a, v_results, v_now);
-    perform private.tell_graded(a, false);
+    v_before := a;
+    a := private.regrade_attempt(a, g, r.manual, null, v_now);
+    perform private.settle_attempt(v, a, v_now, false);
+    perform private.tell_graded(v_before, false);
     perform private.audit('attempt.regrade', a.course_id, a.user_id, 'attempt:' || a.id, p_reason,
-      jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed),
-      jsonb_build_object('score', v_score,
-        'percent', private.score_percent(v_score, a.max_score, a.pass_percent),
-        'passed', v_passed));
+      jsonb_build_object('score', v_before.score, 'percent', v_before.percent,
+        'passed', v_before.passed),
+      jsonb_build_object('score', a.score, 'percent', a.percent, 'passed', a.passed));
   end loop;
   return jsonb_build_object('checked', v_checked, 'changed', v_changed,
     'newly_passed', v_newly_passed, 'kept_passed', v_kept, 'now_failed', v_now_failed,

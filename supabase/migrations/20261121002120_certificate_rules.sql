@@ -28,6 +28,7 @@ create policy "Nobody reads exceptions directly" on private.certificate_exceptio
   for select to authenticated using (false);
 
 -- The lessons whose scores matter. Without it, finishing a course would walk through all its lessons.
+-- squawk-ignore require-concurrent-index-creation
 create index lessons_scored_idx on public.lessons (course_id)
   where quiz_data is not null or completion_rule in ('submit', 'pass')
      or certificate_min_score is not null;

@@ -8,7 +8,8 @@ select private.require_free(array[
   'private.certificate_eligibility', 'private.certify', 'private.certify_graded',
   'private.finish_courses',
   'private.get_certificate_eligibility', 'private.get_my_certificates', 'private.held_certificate',
-  'private.printable_name', 'private.tg_profiles__certificates',
+  'private.printable_name', 'private.tg_enrollments__certificate',
+  'private.tg_profiles__certificates',
   'public.get_certificate_eligibility', 'public.get_my_certificates']);
 
 -- Forms put e-mail addresses where names belong; a certificate never shows one.
@@ -47,6 +48,12 @@ begin
   if v_ids = '{}' then
     return v_ids;
   end if;
+  -- Somebody may be giving themselves a name just now: it is waited for, or waits for the row below.
+  perform from public.profiles p
+    where p.id in (select e.user_id from public.enrollments e where e.id = any (v_ids))
+      and p.display_name is null
+    order by p.id
+      for share;
   with issued as (
     insert into public.certificates
       (user_id, course_id, enrollment_id, cycle, code, learner_name, course_title, author, hours,
@@ -185,6 +192,23 @@ revoke execute on function private.tg_profiles__certificates() from public;
 create trigger _800_certificates after insert or update of display_name on public.profiles
   for each row when (new.display_name is not null)
   execute function private.tg_profiles__certificates();
+
+-- Somebody came back who had been finished, by an edit, while away.
+create function private.tg_enrollments__certificate() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.certify(array[new.id]);
+  return null;
+end
+$$;
+comment on function private.tg_enrollments__certificate() is
+  'Issues what only a withdrawn enrolment had blocked.';
+revoke execute on function private.tg_enrollments__certificate() from public;
+
+create trigger _800_certificate after update of status on public.enrollments
+  for each row when (old.status <> 'active' and new.status = 'active')
+  execute function private.tg_enrollments__certificate();
 
 -- What learners see. Run as waymark_writer, under the owner policies ------------------------------------
 

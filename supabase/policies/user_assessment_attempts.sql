@@ -5,8 +5,9 @@ alter table public.user_assessment_attempts enable row level security;
 revoke all on table public.user_assessment_attempts from public, anon, authenticated, service_role, waymark_writer;
 grant select on table public.user_assessment_attempts
   to authenticated, service_role, waymark_writer;
-grant insert (user_id, lesson_id, course_id, cycle, number, started_at, expires_at, pass_percent,
-    max_attempts, time_limit_seconds, questions, total_questions, max_score),
+grant insert (id, user_id, lesson_id, course_id, cycle, number, status, started_at, expires_at,
+    submitted_at, graded_at, pass_percent, max_attempts, time_limit_seconds, questions,
+    total_questions, max_score, answers, client_key, score, percent, passed, correct_count),
   update (status, submitted_at, graded_at, expired, answers, client_key, score, percent, passed,
     correct_count)
   on table public.user_assessment_attempts to waymark_writer;

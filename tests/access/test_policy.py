@@ -157,7 +157,7 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
         f"the {person}'s": {
             "attempt_id": f"{{open attempt of {person}}}",
             "lesson_id": "{lesson quiz}",
-            "results": "'[]'",
+            "points": "'{{}}'",
         }
         for person in ("learner", "other")
     },
@@ -209,6 +209,7 @@ ARGUMENTS = {
     "p_kind": "'deny'",
     "p_name": "'policy'",
     "p_digest": "repeat('0', 64)",
+    "p_source": "'x'",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}

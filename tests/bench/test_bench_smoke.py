@@ -76,8 +76,14 @@ def test_cost_of_a_completion_is_measured(report: dict[str, list[list[str]]]) ->
     assert all(_is_positive(cell) for row in rest for cell in row[2:5])
 
 
+def test_cost_of_a_quiz_is_measured(report: dict[str, list[list[str]]]) -> None:
+    rows = report["Starting, grading and submitting 200 questions, in the database"][1:]
+    assert len(rows) == 1 + 3
+    assert all(_is_positive(row[column]) for row in rows for column in (2, 3, 4, 5))
+
+
 def test_targets_are_printed_with_the_machine(report: dict[str, list[list[str]]]) -> None:
-    assert len(report["Targets"]) == 1 + 4
+    assert len(report["Targets"]) == 1 + 5
     assert {"cores", "memory", "PostgreSQL", "PostgREST", "Python"} <= {
         row[0] for row in report["Benchmark"]
     }

@@ -165,7 +165,7 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
         # A module's new rule judges every learner who has begun it.
         "tg_modules__settle",
         # Staff grade, and admins record, for somebody else.
-        "grade_attempt",
+        "regrade_attempt",
         "import_attempt",
         # What follows a completion, for a learner as for all whom a catalogue edit finishes.
         "finish_courses",

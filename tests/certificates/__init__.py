@@ -1,1 +1,1 @@
-"""Certificates in the database: what issues them, what keeps one from them, what becomes of them."""
+"""Certificates in the database: issuing them, what blocks them, what becomes of them."""

@@ -1,4 +1,4 @@
-"""A scene for every test, in a database beside the stack's: there no worker takes what is queued."""
+"""A scene for every test, in a database beside the stack's, where no worker takes jobs away."""
 
 from __future__ import annotations
 

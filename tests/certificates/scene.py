@@ -113,7 +113,8 @@ class Scene:
         return self.operator.run(
             "select n.*, exists (select from private.jobs j where j.kind = 'mail'"
             " and j.payload ->> 'notification_id' = n.id::text) as is_mailed"
-            " from public.notifications n where n.user_id = %s order by n.occurred_at, n.created_at",
+            " from public.notifications n where n.user_id = %s"
+            " order by n.occurred_at, n.created_at",
             learner.user,
         )
 

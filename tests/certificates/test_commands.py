@@ -1,4 +1,4 @@
-"""Admins take back, give back, correct, render again and issue to those of before: once, and audited."""
+"""Admins take back, give back, correct, render again, issue to many: once, and audited."""
 
 from __future__ import annotations
 

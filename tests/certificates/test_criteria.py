@@ -299,6 +299,19 @@ def test_what_meets_the_last_criterion_issues(
     assert len(scene.messages(ann)) == 1
 
 
+def test_who_comes_back_after_being_finished_while_away_gets_it(scene: Scene) -> None:
+    course = scene.course(2)
+    ann = scene.learner(course)
+    scene.complete(ann, course.all[0])
+    server = scene.server()
+    server.run("update public.enrollments set status = 'withdrawn' where user_id = %s", ann.user)
+    scene.operator.call("archive_lesson", p_lesson_id=course.all[1])
+    assert codes(standing(ann, course)) == ["enrollment_inactive"]
+    assert scene.messages(ann) == []
+    server.run("update public.enrollments set status = 'active' where user_id = %s", ann.user)
+    assert standing(ann, course)["certificate"]["code"] == scene.certificate(ann)["code"]
+
+
 def test_a_hand_in_that_waits_for_its_grade_is_waited_for(scene: Scene) -> None:
     course = scene.course(2, certificate_min_score=70)
     quiz, essay = course.all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -242,7 +243,8 @@ def test_an_edit_that_finishes_many_issues_to_all_in_one_go(scene: Scene) -> Non
     )
     scene.operator.run("update public.lessons set archived_at = now() where id = %s", last)
     counts = scene.operator.run(
-        "select count(*) as all, count(distinct c.user_id) as users, count(distinct c.code) as codes,"
+        "select count(*) as all, count(distinct c.user_id) as users,"
+        " count(distinct c.code) as codes,"
         " count(j.id) as jobs, max(j.priority) as priority, count(n.id) as messages"
         " from public.certificates c"
         " left join private.jobs j on j.dedupe_key = 'certificate.render:' || c.id"
@@ -339,7 +341,7 @@ def test_no_read_issues_anything(scene: Scene) -> None:
 
 
 def test_who_finished_before_certificates_gets_none_by_itself(scene: Scene) -> None:
-    """Neither learners who go on nor edits of the course set off a wave of certificates and mails."""
+    """Neither learners who go on nor edits of the course set off a wave of mails."""
     course = scene.course([{}, {}, {"is_required": False}], certificate_enabled=False)
     ann = scene.learner(course)
     first, last, more = course.all
@@ -419,6 +421,32 @@ def test_the_first_name_completes_the_snapshot_and_stays(scene: Scene) -> None:
     scene.name(ann.user, "Somebody Else")
     assert scene.certificate(ann)["learner_name"] == "Ann Example"
     assert scene.certificate(ann)["code"] == issued["code"]
+
+
+@pytest.mark.parametrize("first", ["name", "certificate"])
+def test_a_name_given_while_the_course_is_finished_is_on_it(scene: Scene, first: str) -> None:
+    """Whichever of the two comes first, the other waits and sees it."""
+    course = scene.course(1)
+    ann = scene.learner(course, name=None)
+    writes: dict[str, tuple[Actor, Callable[[], Any]]] = {
+        "name": (scene.operator, lambda: scene.name(ann.user, "Ann Example")),
+        "certificate": (ann, lambda: scene.complete(ann, *course.all)),
+    }
+    actor, write = writes.pop(first)
+    ((_, second),) = writes.values()
+    actor.run("begin")
+    write()
+    later = threading.Thread(target=second)
+    later.start()
+    watcher = scene.actors()
+    while not watcher.one(
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock'"
+        " and datname = current_database())"
+    ):
+        assert later.is_alive()
+    actor.run("commit")
+    later.join()
+    assert scene.certificate(ann)["learner_name"] == "Ann Example"
 
 
 def test_renaming_and_deleting_leave_the_snapshot_alone(scene: Scene) -> None:

@@ -124,8 +124,9 @@ def test_no_query_reaches_a_key(scene: Any, query: str) -> None:
 
 @pytest.mark.parametrize(
     "rpc",
-    ["grade", "fraction", "revealed_keys", "save_quiz", "question_statistics", "settle_attempt",
-     "finish_attempt", "draw_questions", "fold_statistics", "expire_attempts", "import_attempt"],
+    ["grade", "merge_answers", "revealed_keys", "save_quiz", "question_statistics",
+     "settle_attempt", "finish_attempt", "draw_questions", "fold_statistics", "expire_attempts",
+     "import_attempt"],
 )  # fmt: skip
 def test_no_helper_can_be_called(scene: Any, rpc: str) -> None:
     _, _, rest, lesson, _ = scene

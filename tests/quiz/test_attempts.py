@@ -186,6 +186,21 @@ def test_a_save_without_seq_is_the_newest_and_null_clears(world: World) -> None:
     assert saved["attempt"]["results"] is None
 
 
+def test_of_several_answers_to_one_question_the_newest_stays(world: World) -> None:
+    lesson = world.quiz(TWO)
+    learner = world.learner()
+    attempt = start(learner, lesson)["id"]
+    for answers, expected in (
+        # By seq, whatever their order; then by their order.
+        ([("o1", 3), ("o2", 2)], {"answer": "o1", "seq": 3}),
+        ([("o2", 4), ("o1", 4.0)], {"answer": "o1", "seq": 4}),
+        ([("o2", 1), ("o2", 4)], {"answer": "o1", "seq": 4}),
+    ):
+        save = [{"question_id": "q1", "answer": a, "seq": seq} for a, seq in answers]
+        saved = learner.call("save_answers", attempt_id=attempt, answers=save)
+        assert saved["attempt"]["answers"] == {"q1": expected}
+
+
 def test_an_unchanged_save_writes_nothing(world: World) -> None:
     lesson = world.quiz(TWO)
     learner = world.learner()

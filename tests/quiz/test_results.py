@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -164,20 +165,20 @@ def recount(world: World, lesson: str) -> dict[str, tuple[Any, ...]]:
     """Statistics by question, from the attempts and their results and nothing else."""
     found: dict[str, list[Any]] = {}
     kinds = dict(world.run("select id, kind from private.questions where lesson_id = %s", lesson))
-    for answers, results in world.run(
-        "select a.answers, r.results from public.user_assessment_attempts a"
+    for questions, answers, given in world.run(
+        "select a.questions, a.answers, r.points from public.user_assessment_attempts a"
         " join private.attempt_results r on r.attempt_id = a.id"
         " where a.lesson_id = %s and a.status = 'graded'",
         lesson,
     ):
-        for result in results:
-            question = result["question_id"]
+        for asked, points in zip(questions, given, strict=True):
+            question = asked["id"]
             count = found.setdefault(question, [0, 0, 0, 0, Counter()])
             answer = answers.get(question, {}).get("answer")
             count[0] += 1
             count[1] += answer is not None
-            count[2] += result["correct"]
-            count[3] += round(result["points"] * 10**6)
+            count[2] += points == Decimal(str(asked["points"]))
+            count[3] += round(points * 10**6)
             if answer is not None:
                 if kinds[question] == "multiple_choice":
                     count[4].update(answer)
