@@ -13,7 +13,7 @@ create table private.jobs (
   kind text not null check (char_length(kind) between 1 and 100),
   payload jsonb not null default '{}',
   dedupe_key text unique check (char_length(dedupe_key) <= 300),
-  priority smallint not null default 0,
+  priority integer not null default 0,
   run_at timestamptz not null default now(),
   attempts integer not null default 0 check (attempts >= 0),
   max_attempts integer not null default 25 check (max_attempts >= 1),
@@ -39,7 +39,7 @@ create trigger _900_touch before update on private.jobs
   for each row execute function private.tg_touch_updated_at();
 
 create function private.enqueue(
-  p_kind text, p_payload jsonb, p_dedupe_key text default null, p_priority smallint default 0,
+  p_kind text, p_payload jsonb, p_dedupe_key text default null, p_priority integer default 0,
   p_run_at timestamptz default null
 ) returns bigint
 language plpgsql volatile security definer set search_path = ''
@@ -59,10 +59,10 @@ begin
   return v_job_id;
 end
 $$;
-comment on function private.enqueue(text, jsonb, text, smallint, timestamptz) is
+comment on function private.enqueue(text, jsonb, text, integer, timestamptz) is
   'Adds a job, in the caller''s transaction; null when one with this dedupe key is already waiting. A dead one comes back to life.';
-revoke execute on function private.enqueue(text, jsonb, text, smallint, timestamptz) from public;
-grant execute on function private.enqueue(text, jsonb, text, smallint, timestamptz) to waymark_writer;
+revoke execute on function private.enqueue(text, jsonb, text, integer, timestamptz) from public;
+grant execute on function private.enqueue(text, jsonb, text, integer, timestamptz) to waymark_writer;
 
 -- What the worker needs to know of a job, by kind; null when there is nothing to do any more.
 create function private.job_facts(p_kind text, p_payload jsonb) returns jsonb

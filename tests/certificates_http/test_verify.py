@@ -7,11 +7,14 @@ import hashlib
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from shared import pages
+from tests.certificates_http.conftest import Serve
 from tests.certificates_http.world import BROWSER, Certificates
 from tests.stack import Stack
 from tests.support.shape import assert_headers, assert_refusal
@@ -354,6 +357,33 @@ def test_it_is_an_rpc_too(certificates: Certificates, stack: Stack) -> None:
         "details": None,
         "hint": None,
     }
+
+
+def test_the_form_is_part_of_what_a_cache_keeps(serve: Serve, certificates: Certificates) -> None:
+    made = certificates.issue()
+    client = serve(WAYMARK_ALLOWED_ORIGINS="https://site.example")
+    for headers in ({}, BROWSER):
+        response = client.get(f"/certificates/verify/{made.code}", headers=headers)
+        assert response.headers["vary"] == "Origin, Accept"
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_colours_can_be_told_apart() -> None:
+    """WCAG 2.2 asks for a contrast of 4.5 between text and what is behind it, in every form."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    style = (Path(pages.__file__).parent / "style.css").read_text()
+    forms = [dict(re.findall(r"--(\w+): #(\w{6})", root)) for root in style.split(":root")[1:]]
+    assert len(forms) == 3
+    for form in forms:
+        for text in ("ink", "soft", "good", "bad", "warn", "link"):
+            for behind in ("paper", "ground"):
+                dark, bright = sorted((light(form[text]), light(form[behind])))
+                assert (bright + 0.05) / (dark + 0.05) >= 4.5, (text, behind)
 
 
 # Attacks ------------------------------------------------------------------------------------------

@@ -317,7 +317,7 @@ def test_a_broken_template_blocks_nobody_and_is_healed_by_a_retry(
 
 def test_a_job_that_no_worker_knows_waits_for_one_that_does(office: Office) -> None:
     [learner] = finish(office)
-    office.rows("select private.enqueue('from.tomorrow', '{}', p_priority => 100::smallint)")
+    office.rows("select private.enqueue('from.tomorrow', '{}', p_priority => 100)")
     office.work()
     assert_served(office, learner)
     [(kind, attempts, dead, reason)] = office.rows(
