@@ -80,7 +80,7 @@ begin
   insert into private.jobs (kind, payload, dedupe_key, priority, run_at)
   select 'certificate.render', jsonb_build_object('certificate_id', i.id),
          'certificate.render:' || i.id,
-         case when cardinality(p_enrollment_ids) = 1 then 10 else 0 end, v_now
+         case when p_mail and cardinality(p_enrollment_ids) = 1 then 10 else 0 end, v_now
     from unnest(v_issued) as i (id);
   return coalesce(v_issued, '{}');
 end
