@@ -47,7 +47,7 @@ async def _listen(stack: Stack) -> None:
 
 
 async def _work(session: aiohttp.ClientSession, stack: Stack) -> bool:
-    """Have some work done; whether there is more."""
+    """Have some work done; whether there was any, and there is more."""
     headers = {"X-Worker-Secret": stack.secrets.worker}
     async with session.post(
         f"{stack.url('functions')}/certificates/work", headers=headers
@@ -58,7 +58,7 @@ async def _work(session: aiohttp.ClientSession, stack: Stack) -> bool:
         report = await answer.json()
         if report["leased"]:
             _say(" ".join(f"{name} {count}" for name, count in report.items()))
-        return bool(report["remaining"])
+        return bool(report["leased"] and report["remaining"])
 
 
 def _say(text: str) -> None:

@@ -127,6 +127,10 @@ class Worker:
             # Nothing is done on a lease that has ended: others may be at it by then.
             async with asyncio.timeout_at(deadline):
                 result = await hands.do(job["facts"])
+        except TimeoutError:
+            late = Failure("not done before the lease ended")
+            await self._fail(hands, job, late, facts, report)
+            return
         except Exception as error:
             await self._fail(hands, job, error, facts, report)
             return

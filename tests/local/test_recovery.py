@@ -12,7 +12,9 @@ import pytest
 from tests.local.second import Second, lives, wait_for
 
 
-@pytest.mark.parametrize("part", ["postgrest", "database", "auth", "functions", "gateway"])
+@pytest.mark.parametrize(
+    "part", ["postgrest", "database", "auth", "functions", "gateway", "mail", "worker"]
+)
 def test_a_killed_part_comes_back(second: Second, part: str) -> None:
     pids = second.pids()
     os.kill(pids[part], signal.SIGKILL)

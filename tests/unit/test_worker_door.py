@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import httpx
 import pytest
 
+from shared import pool
+from shared.admin import Service
+from shared.settings import Worker as Config
 from shared.worker import queue
+from shared.worker.kinds import Facts, Kind
 from tests.support.shape import assert_refusal
 from tests.support.upstream import Reply, Upstream
 from tests.unit.conftest import Serve
@@ -95,3 +102,54 @@ def test_a_report_that_is_lost_is_made_again(serve: Serve, database: Upstream) -
     assert [seen.path.rpartition("/")[2] for seen in database.seen] == [
         "lease_jobs", "finish_job", "finish_job", "finish_job", "lease_jobs", "run_maintenance",
     ]  # fmt: skip
+
+
+class Slow(Kind):
+    """Takes its time, or stumbles."""
+
+    async def do(self, facts: Facts) -> dict[str, Any]:
+        if facts.get("stumbles"):
+            raise RuntimeError("x" * 5000)
+        await asyncio.sleep(facts["seconds"])
+        return {}
+
+
+def test_nothing_is_done_on_a_lease_that_is_over(
+    database: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes too long is given up before the lease ends, and what comes after it in the batch;
+    other kinds go on beside it."""
+    monkeypatch.setattr(queue, "KINDS", {"slow": Slow, "quick": Slow})
+
+    def job(number: int, kind: str, **facts: Any) -> dict[str, Any]:
+        return {"id": number, "lease": "x", "kind": kind, "attempts": 1, "payload": {},
+                "facts": facts}  # fmt: skip
+
+    jobs = [
+        job(1, "slow", seconds=30),
+        job(2, "slow", seconds=0.5),
+        job(3, "quick", seconds=0),
+        job(4, "quick", stumbles=True),
+    ]
+    database.script(Reply(200, {"jobs": jobs, "settled": 0, "remaining": 0}))
+    nothing = {"jobs": [], "settled": 0, "remaining": 0}
+    database.usual = Reply(200, {"finished": True, "failed": True, "dead": False, **nothing})
+
+    async def drain() -> queue.Report:
+        worker = queue.Worker(Config("https://fn.example", None, None, SECRET),
+                              Service(database.url, "sb_secret_x"))  # fmt: skip
+        try:
+            return await worker.drain(lease_seconds=1)
+        finally:
+            await pool.close()
+
+    report = asyncio.run(drain())
+    assert (report.leased, report.done, report.failed, report.dead) == (4, 1, 3, 0)
+    failed = {
+        seen.json["p_job_id"]: (seen.json["p_error"], seen.json["p_permanent"])
+        for seen in database.seen
+        if seen.path.endswith("fail_job")
+    }
+    late = ("not done before the lease ended", False)
+    assert (failed[1], failed[2]) == (late, late)
+    assert failed[4] == (f"RuntimeError: {'x' * 5000}"[:1000], False)
