@@ -44,7 +44,10 @@ create type private.client_event as (
   session_id uuid,
   report private.view_report,
   answers jsonb,
-  client_key text
+  client_key text,
+  note_id uuid,
+  course_id bigint,
+  body text
 );
 
 -- Takes an event apart, or refuses it. Whether it may be done is for the command to say.
@@ -72,17 +75,18 @@ begin
     when 'attempt_save' then '{attempt_id,answers}'
     when 'attempt_submit' then '{attempt_id,lesson_id,answers,client_key}'
     when 'complete' then '{lesson_id}'
+    when 'note' then '{note_id,lesson_id,course_id,position_seconds,body}'
   end;
   if v_known is null then
     perform private.fail('invalid_value', 422,
-      'kind must be start, view, position, attempt_save, attempt_submit or complete');
+      'kind must be start, view, position, attempt_save, attempt_submit, complete or note');
   end if;
   select min(name) into v_name
     from jsonb_object_keys(p_body - array['id', 'at', 'kind'] - v_known) as name;
   if v_name is not null then
     perform private.fail('unknown_field', 422, 'Unknown field', left(v_name, 64));
   end if;
-  foreach v_name in array array['id', 'lesson_id', 'attempt_id', 'session_id'] loop
+  foreach v_name in array array['id', 'lesson_id', 'attempt_id', 'session_id', 'note_id'] loop
     if (p_body ->> v_name) !~ v_uuid then
       perform private.fail('invalid_id', 400, v_name || ' must be a uuid');
     end if;
@@ -91,11 +95,12 @@ begin
   v.lesson_id := p_body ->> 'lesson_id';
   v.attempt_id := p_body ->> 'attempt_id';
   v.session_id := p_body ->> 'session_id';
+  v.note_id := p_body ->> 'note_id';
   v.answers := p_body -> 'answers';
   v.client_key := coalesce(p_body ->> 'client_key', v.id::text);
   if v.id is null
      or (v.kind = 'attempt_submit' and (v.lesson_id is null) = (v.attempt_id is null))
-     or (v.kind <> 'attempt_submit' and v.lesson_id is null and v.attempt_id is null)
+     or (v.kind not in ('attempt_submit', 'note') and v.lesson_id is null and v.attempt_id is null)
   then
     perform private.fail('invalid_value', 422,
       'An event needs an id, and the lesson or the attempt that it is about');
@@ -115,7 +120,7 @@ begin
   end if;
   v.place := p_place;
   v.rank := array_position(
-    '{start,view,position,attempt_save,attempt_submit,complete}', v.kind);
+    '{start,view,position,attempt_save,attempt_submit,complete,note}', v.kind);
   if v.kind in ('view', 'position') then
     select * into r
       from jsonb_to_record(p_body) as x (
@@ -126,6 +131,13 @@ begin
         case when v.kind = 'view' then r.seconds else 0 end,
         r.position_seconds, r.watched, r.section, r.progress),
       r.section, r.progress);
+  elsif v.kind = 'note' then
+    if jsonb_typeof(p_body -> 'body') <> 'string' then
+      perform private.fail('invalid_type', 400, 'body must be a string');
+    end if;
+    v.course_id := p_body ->> 'course_id';
+    v.body := p_body ->> 'body';
+    v.report := row(v.at, null, p_body ->> 'position_seconds', null, null, null);
   end if;
   return v;
 end
@@ -142,6 +154,11 @@ declare
   v_was_completed boolean;
   v_answer jsonb;
 begin
+  if p_event.kind = 'note' then
+    return private.event_result(p_event, v_at, private.put_note(
+      p_user_id, p_event.note_id, p_event.course_id, p_event.lesson_id,
+      (p_event.report).position_seconds, p_event.body, v_at), false);
+  end if;
   -- Attempts go by the server's clock, which alone says when one is over.
   if p_event.kind = 'attempt_save' then
     v_answer := private.save_answers(p_event.attempt_id, p_event.answers);
@@ -209,7 +226,7 @@ begin
              (e.report).progress)::private.view_report order by n)
       into v_reports
       from unnest(p_events) with ordinality as e (place, id, at, clamped, kind, rank, lesson_id,
-             attempt_id, session_id, report, answers, client_key, n)
+             attempt_id, session_id, report, answers, client_key, note_id, course_id, body, n)
      where n > v_done;
     v_was_completed := (v.progress).is_completed is true;
     r := private.record_view(v, (p_events[1]).session_id, v_reports);
@@ -261,6 +278,9 @@ begin
       union all
       select a.course_id from public.user_assessment_attempts a
        where a.id in (select e.attempt_id from unnest(p_events) as e)
+      union all
+      select c.id from public.courses c
+       where c.id in (select e.course_id from unnest(p_events) as e)
     ) as x;
   perform private.share_courses(v_course_ids);
   perform from public.enrollments e

@@ -84,6 +84,15 @@ def story(me: Player, seed: int, attempts: list[str]) -> list[dict[str, Any]]:
             events.append(me.event("position", now + 2, lesson, position_seconds=5, progress=0.4))
         if chance.random() < 0.5:
             events.append(me.event("complete", now + 3, lesson))
+        if chance.random() < 0.5:
+            note = uuid.UUID(int=seed * 10 + chance.randrange(2))
+            body = f"Thought {chance.randrange(3)}"
+            events.append(
+                me.event(
+                    "note", now - chance.choice([0, 0, HOUR]), lesson, note_id=note, body=body,
+                    position_seconds=chance.choice([None, seconds]),
+                )
+            )  # fmt: skip
     for attempt in attempts:
         for seq in range(2):
             answers = [{"question_id": f"q{seq}", "answer": chance.random() < 0.5, "seq": seq}]
@@ -111,6 +120,7 @@ def state(operator: Actor, me: Player) -> dict[str, Any]:
     found["attempts"] = operator.run(
         "select * from public.user_assessment_attempts where user_id = %s", me.user
     )
+    found["notes"] = operator.run("select * from public.notes where user_id = %s", me.user)
     found["events"] = [row for row in found["events"] if row["kind"] != "enrolled"]
     return {
         name: sorted(
@@ -131,7 +141,7 @@ def check_orders(
     chance = random.Random(seed + 1)
     me = join(enrolled, operator, courses)
     events = story(me, seed, attempts_of(me))
-    ranks = ["start", "view", "position", "attempt_save", "attempt_submit", "complete"]
+    ranks = ["start", "view", "position", "attempt_save", "attempt_submit", "complete", "note"]
     answers = {}
     for event in sorted(events, key=lambda e: (e["at"], ranks.index(e["kind"]))):
         [answers[event["id"]]] = me.send(end, [event])["results"]
@@ -228,6 +238,27 @@ def test_bad_events_are_reported_in_place_and_stop_nothing(
         (me.event("attempt_save", 5, 0), "unknown_field"),
         (me.event("attempt_submit", 5, None), "invalid_value"),
         (me.event("attempt_submit", 5, 0), "no_quiz"),
+        (me.event("note", 5, 0, body="No id"), "invalid_value"),
+        (me.event("note", 5, 0, note_id="x", body="Bad id"), "invalid_id"),
+        (me.event("note", 5, 0, note_id=uuid.uuid4()), "invalid_value"),
+        (me.event("note", 5, 0, note_id=uuid.uuid4(), body=7), "invalid_type"),
+        (me.event("note", 5, 0, note_id=uuid.uuid4(), body="x" * 20_001), "invalid_value"),
+        (
+            me.event("note", 5, 0, note_id=uuid.uuid4(), body="x", position_seconds="1.5"),
+            "invalid_type",
+        ),
+        (me.event("note", 5, None, note_id=uuid.uuid4(), body="Of nothing"), "course_not_found"),
+        (
+            me.event("note", 5, None, note_id=uuid.uuid4(), body="x", course_id=2**70),
+            "invalid_type",
+        ),
+        (
+            {
+                **me.event("note", 5, None, note_id=uuid.uuid4(), body="Hidden"),
+                "lesson_id": str(stranger.course.all[0]),
+            },
+            "lesson_not_found",
+        ),
     ]
     events = [good, *[event for event, _ in bad], view]
     for event in events[1:-1]:
@@ -437,6 +468,48 @@ def test_an_event_id_is_ones_own(enrolled: Enrolled) -> None:
     assert other.send(HOUR, [mine])["results"][0]["status"] == "applied"
 
 
+# Notes
+
+
+def test_notes_are_written_at_their_time(enrolled: Enrolled, operator: Actor) -> None:
+    me, note, other = enrolled({}), uuid.uuid4(), uuid.uuid4()
+    events = [
+        me.event("note", 20, 0, note_id=note, body="Newer", position_seconds=7),
+        me.event("note", 10, 0, note_id=note, body="Older"),
+        me.event("note", 30, None, note_id=other, course_id=me.course.id, body="Of the course"),
+    ]
+    answer = me.send(HOUR, events)
+    assert [result["status"] for result in answer["results"]] == ["applied"] * 3
+    late = me.event("note", 15, 0, note_id=note, body="Late")
+    [result] = me.send(2 * HOUR, [late])["results"]
+    assert (result["status"], result["completed"]) == ("unchanged", False)
+    rows = operator.run(
+        "select id, lesson_id, body, position_seconds, edited_at from public.notes"
+        " where user_id = %s order by edited_at",
+        me.user,
+    )
+    assert [
+        (row["id"], row["lesson_id"], row["body"], row["position_seconds"]) for row in rows
+    ] == [(note, me.course.all[0], "Newer", 7), (other, None, "Of the course", None)]
+    assert rows[0]["edited_at"] == DAWN + timedelta(seconds=20)
+    assert operator.run("select from public.user_progress where user_id = %s", me.user) == []
+
+
+def test_a_full_notebook_refuses_the_note_and_nothing_else(
+    enrolled: Enrolled, operator: Actor
+) -> None:
+    me = enrolled({}, {})
+    operator.run(
+        "insert into public.notes (user_id, course_id, body)"
+        " select %s, %s, 'Note' from generate_series(1, 5000)",
+        me.user,
+        me.course.id,
+    )
+    note = me.event("note", 10, 0, note_id=uuid.uuid4(), body="One more")
+    results = me.send(HOUR, [me.event("complete", 5, 0), note, me.event("complete", 20, 1)])
+    assert [result["code"] for result in results["results"]] == [None, "limit_reached", None]
+
+
 # Many at once
 
 
@@ -480,6 +553,8 @@ def test_batches_heartbeats_and_edits_of_two_courses_never_deadlock(
                 else me.event("complete", now + n, chance.randrange(6))
                 for n in range(6)
             ]
+            note = me.event("note", now, chance.randrange(6), note_id=uuid.uuid4(), body="Note")
+            events.insert(chance.randrange(7), note)
             me.send(now + 10, events)
             me.view(now + 20, uuid.uuid4(), 5, chance.randrange(6))
 
