@@ -162,7 +162,7 @@ STATEMENTS: dict[str, tuple[LiteralString, int]] = {
     ),
     "heartbeat": (
         "select public.view_lesson({lesson}, gen_random_uuid(), 30, 30, '[[0, 30]]', 'here')",
-        10,
+        20,
     ),
     "batch": (
         "select public.apply_events(jsonb_build_array("
@@ -170,7 +170,7 @@ STATEMENTS: dict[str, tuple[LiteralString, int]] = {
         "   'lesson_id', {lesson}, 'session_id', gen_random_uuid(), 'seconds', 30),"
         " jsonb_build_object('id', gen_random_uuid(), 'at', to_json(now()), 'kind', 'complete',"
         "   'lesson_id', {lesson})))",
-        LESSONS_A_COURSE,
+        2 * LESSONS_A_COURSE,
     ),
     "recalculate": ("select public.recalculate({enrollment})", 4 * LESSONS_A_COURSE),
 }
