@@ -153,9 +153,9 @@ begin
   return (
     select jsonb_agg(
              case when l.shuffle_options and r.body ? 'options'
-               then r.body || jsonb_build_object(
-                 'options', (select jsonb_agg(o order by random())
-                               from jsonb_array_elements(r.body -> 'options') o))
+               then jsonb_set(r.body, '{options}', (
+                 select jsonb_agg(o order by random())
+                   from jsonb_array_elements(r.body -> 'options') o))
                else r.body end
              order by r.position, r.id)
       from (
