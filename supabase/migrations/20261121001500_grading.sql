@@ -119,8 +119,6 @@ comment on function private.score_percent(numeric, numeric, integer) is
 revoke execute on function private.score_percent(numeric, numeric, integer) from public;
 grant execute on function private.score_percent(numeric, numeric, integer) to waymark_writer;
 
--- The questions of a new attempt: all that are in no pool, and as many of each pool as it draws; in
--- order, options shuffled where the lesson says so. This is what the attempt freezes.
 create function private.reported_percent(p_policy text, p_percents numeric[]) returns numeric
 language plpgsql immutable parallel safe security invoker set search_path = ''
 as $$
@@ -137,6 +135,8 @@ comment on function private.reported_percent(text, numeric[]) is
 revoke execute on function private.reported_percent(text, numeric[]) from public;
 grant execute on function private.reported_percent(text, numeric[]) to waymark_writer;
 
+-- The questions of a new attempt: all that are in no pool, and as many of each pool as it draws; in
+-- order, options shuffled where the lesson says so. This is what the attempt freezes.
 create function private.draw_questions(l public.lessons) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -153,9 +153,9 @@ begin
   return (
     select jsonb_agg(
              case when l.shuffle_options and r.body ? 'options'
-               then r.body || jsonb_build_object(
-                 'options', (select jsonb_agg(o order by random())
-                               from jsonb_array_elements(r.body -> 'options') o))
+               then jsonb_set(r.body, '{options}', (
+                 select jsonb_agg(o order by random())
+                   from jsonb_array_elements(r.body -> 'options') o))
                else r.body end
              order by r.position, r.id)
       from (
