@@ -19,16 +19,16 @@ begin
       perform private.enqueue('storage.remove', jsonb_build_object('path', v_path),
         'storage.remove:' || v_path, 5);
     end if;
-    -- A worker may be rendering it just now and store the file afterwards: so it is removed once more
-    -- when that is over. Waiting for the jobs' rows is what shows every lease.
+    -- A worker may be rendering it just now and store the file afterwards, or have died after it had stored
+    -- it: so it is removed once more when every lease is over. Waiting for the jobs' rows shows them all.
     select max(j.run_at) into v_lease_ends
       from (
-        select x.run_at, x.lease from private.jobs x
+        select x.run_at, x.attempts from private.jobs x
          where x.dedupe_key in (
            'certificate.render:' || c.id, 'certificate.render.named:' || c.id)
            for update
       ) as j
-     where j.lease is not null;
+     where j.attempts > 0;
     if v_lease_ends is not null then
       perform private.enqueue('storage.remove', jsonb_build_object('path', v_path),
         'storage.remove.late:' || c.id, 5,

@@ -374,6 +374,26 @@ def test_a_file_that_is_stored_while_its_learner_is_erased_does_not_stay(office:
     assert office.mails() == []
 
 
+def test_a_file_of_a_worker_that_died_does_not_stay_though_a_later_attempt_failed(
+    office: Office,
+) -> None:
+    [learner] = finish(office)
+    [(certificate, *_)] = office.certificates(learner)
+    name = f"{learner.id}/{certificate}.pdf"
+    stored = httpx.post(
+        f"{office.stack.api_url}/storage/v1/object/certificates/{name}",
+        content=b"%PDF-",
+        headers={"apikey": office.stack.secret_key, "Content-Type": "application/pdf"},
+    )
+    assert stored.status_code == 200
+    office.rows("update private.jobs set attempts = 2, run_at = now() + interval '1 hour'")
+    office.rows("delete from auth.users where id = %s", learner.id)
+    office.rows("update private.jobs set run_at = now()")
+    office.work()
+    assert office.stored(learner) == []
+    assert office.one("select count(*) from private.jobs") == 0
+
+
 # Operators
 
 
