@@ -50,13 +50,14 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   new.timezone := private.known_timezone(new.timezone);
-  if tg_op = 'UPDATE' and new.timezone <> old.timezone
-     and exists (select from public.daily_activity d where d.user_id = new.id)
-  then
-    new.past_timezones := old.past_timezones
-      || jsonb_build_object('until', private.clock(), 'timezone', old.timezone);
-    if jsonb_array_length(new.past_timezones) > 50 then
-      new.past_timezones := new.past_timezones - 0;
+  -- Not in one condition: profiles are made below, before there is a table of days to ask.
+  if tg_op = 'UPDATE' and new.timezone <> old.timezone then
+    if exists (select from public.daily_activity d where d.user_id = new.id) then
+      new.past_timezones := old.past_timezones
+        || jsonb_build_object('until', private.clock(), 'timezone', old.timezone);
+      if jsonb_array_length(new.past_timezones) > 50 then
+        new.past_timezones := new.past_timezones - 0;
+      end if;
     end if;
   end if;
   return new;

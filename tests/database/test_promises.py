@@ -605,7 +605,16 @@ def test_removing_a_user_removes_their_rows_and_keeps_the_history(
     )
     for table in tables:
         assert operator.one(f"select count(*) from public.{table} = %s", ann.user) == 0
-    assert "lesson_completed" in kinds(operator, ann.user)
+    # Under an id that is nobody's.
+    assert not kinds(operator, ann.user)
+    assert (
+        operator.one(
+            "select count(*) from public.progress_events"
+            " where course_id = %s and kind = 'lesson_completed'",
+            course.id,
+        )
+        == 1
+    )
 
 
 def test_deleting_what_learners_have_done_takes_force(
