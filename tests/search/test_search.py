@@ -275,7 +275,9 @@ def test_every_row_has_its_entry_and_no_more(operator: Actor) -> None:
              where l.archived_at is null
           ) as x
           full join private.search_entries s
-            on s.course_id = x.course_id and s.lesson_id is not distinct from x.lesson_id
+            -- Equal, not "not distinct": the latter is compared pair by pair.
+            on s.course_id = x.course_id
+           and coalesce(s.lesson_id::text, '') = coalesce(x.lesson_id::text, '')
            and s.language = x.language and s.is_preview = x.preview
            and s.title = regexp_replace(x.title, '[[:cntrl:]]', ' ', 'g')
          where s.id is null or x.course_id is null
