@@ -256,6 +256,7 @@ class CourseSummary(TypedDict):
     expires_at: str | None
     completed_at: str | None
     cycle: int
+    certificate: dict[str, Any] | None
 
 
 class ModuleProgress(TitledModule):

@@ -117,7 +117,8 @@ def test_back_and_forth(stack: Stack, learner: Learner) -> None:
 
 
 def test_a_client_that_holds_state(stack: Stack, learner: Learner) -> None:
-    course = make_course(stack, [{"duration_seconds": 100, "type": "video"}, {}])
+    # Of a video, how far it is follows from what was watched.
+    course = make_course(stack, [{"duration_seconds": 100, "type": "article"}, {}])
     lesson = course.lessons[0]
     with learner.client() as client:
         me = Checked(client)

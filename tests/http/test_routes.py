@@ -57,6 +57,9 @@ def test_refusals(
                 assert_refusal(response, 401, "not_authenticated")
             elif route.who == "machine":
                 assert_refusal(response, 401, "invalid_worker_secret")
+            elif route.rpc == "get_my_dashboard":
+                # Open to visitors, so that the database can tell them to sign in.
+                assert_refusal(response, 401, "not_authenticated")
             else:
                 assert response.status_code != 401
     forged = {**signed_in, "Authorization": signed_in["Authorization"][:-4] + "AAAA"}
@@ -110,6 +113,7 @@ def test_what_is_not_there_is_404(
         "Recalculation": {"enrollment_id": str(uuid.uuid4())},
         "Answers": {"answers": []},
         "Reason": {"reason": "Because"},
+        "View": {"session_id": str(uuid.uuid4()), "seconds": 10},
     }.get(route.body.__name__ if route.body else "")
     where, headers = path(function, route), learner.headers()
     if route.path.endswith(ADMINS):
