@@ -332,9 +332,9 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         loop.add_signal_handler(number, stop.set)
     connector = aiohttp.TCPConnector(
         limit=0,
-        # Shorter than the 5 s after which the servers behind close an idle connection, or a
-        # request could be written to one that is just being closed.
-        keepalive_timeout=3,
+        # Shorter than the 2 s after which the first of the servers behind (gunicorn) closes an idle
+        # connection, or a request could be written to one that is just being closed.
+        keepalive_timeout=1,
     )
     async with aiohttp.ClientSession(
         connector=connector,

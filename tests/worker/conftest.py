@@ -62,6 +62,10 @@ class Office:
         """Jobs that are not dead."""
         return int(self.one("select count(*) from private.jobs where died_at is null"))
 
+    def at_work(self) -> bool:
+        """Whether a worker holds a job at this moment."""
+        return bool(self.one("select count(*) from private.jobs where lease is not null"))
+
     def hurry(self) -> None:
         """Have what waits for its next attempt due now; leases are left alone."""
         self.rows("update private.jobs set run_at = now() where lease is null and died_at is null")

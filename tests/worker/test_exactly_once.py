@@ -67,10 +67,17 @@ def finish_together(office: Office, learners: list[Learner], course: Course) -> 
 
 def kill_often(office: Office, times: int, chance: random.Random) -> None:
     """Have workers work, and kill one of them again and again, at moments of chance."""
-    for _ in range(times):
-        # A worker takes some tenths of a second to start, and hundredths for a job.
-        time.sleep(chance.uniform(0.0, 0.35))
-        victim = office.hands.pop(chance.randrange(len(office.hands)))
+    for number in range(times):
+        # Left to chance alone, the victims would be those who are still starting: so every second
+        # one is the eldest, at a moment at which somebody holds a job.
+        if number % 2:
+            patience = time.monotonic() + 3
+            while time.monotonic() < patience and not office.at_work():
+                time.sleep(0.005)
+            victim = office.hands.pop(0)
+        else:
+            time.sleep(chance.uniform(0.0, 0.35))
+            victim = office.hands.pop(chance.randrange(len(office.hands)))
         victim.kill()
         victim.wait()
         office.hire()
