@@ -29,6 +29,7 @@ create table public.courses (
     constraint enrollment_mode_is_valid check (enrollment_mode in ('open', 'invite')),
   content_access text not null default 'enrolled'
     constraint content_access_is_valid check (content_access in ('public', 'enrolled')),
+  max_cycles integer default 1 check (max_cycles between 1 and 1000),
   certificate_enabled boolean not null default true,
   certificate_min_percent numeric(5, 2) not null default 100
     check (certificate_min_percent > 0 and certificate_min_percent <= 100),
@@ -46,12 +47,14 @@ create table public.courses (
 comment on table public.courses is 'Courses. Totals and version are maintained, never written by hand.';
 comment on column public.courses.language is
   'How search reads the course''s words: a text search configuration of PostgreSQL; simple for other languages.';
+comment on column public.courses.max_cycles is
+  'How often learners may take the course by themselves; null: as often as they like.';
 comment on column public.courses.certificate_min_percent is
   'Percent from which a certificate is issued; 100 is the completion of the course.';
 comment on column public.courses.certificate_min_score is
   'What the mean of the reported quiz scores must reach for a certificate; null asks for none.';
 comment on column public.courses.certificate_valid_months is
-  'Certificates expire so long after the completion; null: never.';
+  'A completion, and its certificate, expire so long after it, and it may then be renewed; null: never.';
 comment on column public.courses.certificate_template is 'Name of the template; null is the default one.';
 comment on column public.courses.total_lessons is 'Countable lessons: required, no preview, not archived.';
 comment on column public.courses.total_weight is 'Sum of the weights of the countable lessons.';
