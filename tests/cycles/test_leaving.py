@@ -41,9 +41,7 @@ def test_who_leaves_keeps_everything_and_comes_back_to_it(scene: Scene) -> None:
     }
     scene.complete(ann, course.all[1])
     assert drift(scene.operator, [course.id]) == []
-    kinds = ann.run(
-        "select kind from public.progress_events where lesson_id is null order by id"
-    )
+    kinds = ann.run("select kind from public.progress_events where lesson_id is null order by id")
     assert [x["kind"] for x in kinds] == ["enrolled", "unenrolled", "enrolled"]
 
 
@@ -60,9 +58,10 @@ def test_only_who_left_by_themselves_comes_back_by_themselves(scene: Scene) -> N
     )
     assert refused(ann, "enroll", p_course_id=course.id) == "enrollment_inactive"
     assert refused(ann, "leave_course", p_course_id=course.id) == "enrollment_inactive"
-    assert scene.operator.one(
-        "select status from public.enrollments where user_id = %s", ann.user
-    ) == "withdrawn"
+    assert (
+        scene.operator.one("select status from public.enrollments where user_id = %s", ann.user)
+        == "withdrawn"
+    )
 
 
 def test_coming_back_does_not_outlive_the_enrolments_end(scene: Scene) -> None:

@@ -87,7 +87,7 @@ def test_an_expiring_completion_is_renewed_where_no_retake_is_allowed(
     assert ann.call("retake_course", p_course_id=yearly.id)["changed"]
     ann.at(renewed + timedelta(minutes=1))
     scene.complete(ann, *yearly.all)
-    # The older certificate runs out by itself; the new one is good for a year from its own completion.
+    # The older certificate runs out by itself; the new one counts from its own completion.
     first, second = scene.certificates(ann)
     assert (first["expires_at"], first["superseded_at"]) == (EXPIRES, None)
     assert second["expires_at"] == datetime(2029, 1, 21, tzinfo=UTC)

@@ -79,8 +79,15 @@ def test_a_retake_begins_anew_and_keeps_what_was(scene: Scene) -> None:
 
     # Read under the owner policies.
     (past,) = ann.run("select * from public.past_cycles")
-    for name in ("cycle", "completed_at", "completion_snapshot", "completed_lessons",
-                 "total_lessons", "progress_percent", "last_accessed_at"):  # fmt: skip
+    for name in (
+        "cycle",
+        "completed_at",
+        "completion_snapshot",
+        "completed_lessons",
+        "total_lessons",
+        "progress_percent",
+        "last_accessed_at",
+    ):
         assert past[name] == before[name]
     assert (past["started_at"], past["ended_at"]) == (
         before["enrolled_at"],
@@ -200,7 +207,8 @@ def test_retakes_and_completions_interleave_without_drift(scene: Scene) -> None:
                     done += 1
                     tab.call("complete_lesson", p_lesson_id=lesson)
             except Refused as refused:
-                assert refused.code in ("cycle_over", "course_not_completed"), refused.code
+                if refused.code not in ("cycle_over", "course_not_completed"):
+                    raise
         return done
 
     counts = together([lambda n=n: work(tabs[n], n) for n in range(4)])
@@ -210,14 +218,17 @@ def test_retakes_and_completions_interleave_without_drift(scene: Scene) -> None:
     assert count(scene, "public.past_cycles", ann) == counts[0]
     assert drift(scene.operator, [course.id]) == []
     # Each past cycle was whole, with one certificate and one completion.
-    assert scene.operator.one(
-        "select count(*) from public.past_cycles c where user_id = %s and completed_lessons = 4"
-        " and (select count(*) from public.past_progress p where p.user_id = c.user_id"
-        "   and p.course_id = c.course_id and p.cycle = c.cycle and p.status = 'completed') = 4"
-        " and (select count(*) from public.certificates x where x.user_id = c.user_id"
-        "   and x.course_id = c.course_id and x.cycle = c.cycle) = 1",
-        ann.user,
-    ) == counts[0]
+    assert (
+        scene.operator.one(
+            "select count(*) from public.past_cycles c where user_id = %s and completed_lessons = 4"
+            " and (select count(*) from public.past_progress p where p.user_id = c.user_id"
+            "   and p.course_id = c.course_id and p.cycle = c.cycle and p.status = 'completed') = 4"
+            " and (select count(*) from public.certificates x where x.user_id = c.user_id"
+            "   and x.course_id = c.course_id and x.cycle = c.cycle) = 1",
+            ann.user,
+        )
+        == counts[0]
+    )
 
 
 def test_attempts_count_by_cycle(scene: Scene) -> None:
@@ -228,9 +239,9 @@ def test_attempts_count_by_cycle(scene: Scene) -> None:
     scene.complete(ann, course.all[0])
     scene.answer(ann, quiz, False)
     scene.answer(ann, quiz, True)
-    assert refusal(
-        ann, "submit_quiz", p_lesson_id=quiz, p_answers=Jsonb([])
-    ) == "attempts_exhausted"
+    assert (
+        refusal(ann, "submit_quiz", p_lesson_id=quiz, p_answers=Jsonb([])) == "attempts_exhausted"
+    )
     retake(ann, course)
     assert refusal(ann, "complete_lesson", p_lesson_id=quiz) == "rule_not_met"
     assert ann.call("get_attempts", p_lesson_id=quiz)["reported_percent"] is None
@@ -261,9 +272,7 @@ def test_an_open_attempt_ends_with_its_cycle(scene: Scene) -> None:
 
 
 def test_a_grade_for_an_older_cycle_stays_there(scene: Scene) -> None:
-    course = scene.course(
-        [{}, {"type": "quiz", "completion_rule": "submit"}], max_cycles=2
-    )
+    course = scene.course([{}, {"type": "quiz", "completion_rule": "submit"}], max_cycles=2)
     quiz = course.all[1]
     scene.quiz(quiz, ESSAY)
     ann = scene.learner(course)
@@ -287,8 +296,13 @@ def test_offline_events_of_an_older_cycle_are_recorded_and_change_nothing(scene:
     retake(ann, course)
 
     def event(kind: str, at: datetime, **fields: Any) -> dict[str, Any]:
-        return {"id": str(uuid.uuid4()), "kind": kind, "at": at.isoformat(),
-                "lesson_id": str(lesson), **fields}  # fmt: skip
+        return {
+            "id": str(uuid.uuid4()),
+            "kind": kind,
+            "at": at.isoformat(),
+            "lesson_id": str(lesson),
+            **fields,
+        }
 
     session = str(uuid.uuid4())
     events = [
@@ -306,8 +320,11 @@ def test_offline_events_of_an_older_cycle_are_recorded_and_change_nothing(scene:
         " where kind = 'late_event' order by id"
     )
     assert [tuple(x.values()) for x in kept] == [
-        (1, "start"), (1, "view"), (1, "position"), (1, "complete"),
-    ]  # fmt: skip
+        (1, "start"),
+        (1, "view"),
+        (1, "position"),
+        (1, "complete"),
+    ]
     repeated = ann.call("apply_events", p_events=Jsonb(events))
     assert {x["status"] for x in repeated["results"]} == {"repeated"}
     now = [event("complete", datetime.now(UTC))]
@@ -318,18 +335,14 @@ def test_offline_events_of_an_older_cycle_are_recorded_and_change_nothing(scene:
 
 def test_a_session_of_an_older_cycle_credits_nothing(scene: Scene) -> None:
     start = datetime.now(UTC).replace(microsecond=0)
-    course = scene.course(
-        [{"completion_rule": "view", "min_view_seconds": 60}], max_cycles=2
-    )
+    course = scene.course([{"completion_rule": "view", "min_view_seconds": 60}], max_cycles=2)
     lesson = course.all[0]
     ann = scene.learner(course)
     old, new = str(uuid.uuid4()), str(uuid.uuid4())
 
     def view(session: str, seconds: int, at: int) -> Any:
         ann.at(start + timedelta(seconds=at))
-        return ann.call(
-            "view_lesson", p_lesson_id=lesson, p_session_id=session, p_seconds=seconds
-        )
+        return ann.call("view_lesson", p_lesson_id=lesson, p_session_id=session, p_seconds=seconds)
 
     view(old, 30, 300)
     assert view(old, 60, 330)["progress"]["is_completed"]
@@ -344,9 +357,12 @@ def test_a_session_of_an_older_cycle_credits_nothing(scene: Scene) -> None:
     assert view(new, 30, 420)["credited_seconds"] == 30
     assert view(new, 60, 450)["progress"]["is_completed"]
     # What the first cycle had been credited stays in the days, once.
-    assert scene.operator.one(
-        "select sum(view_seconds) from public.daily_activity where user_id = %s", ann.user
-    ) == 120
+    assert (
+        scene.operator.one(
+            "select sum(view_seconds) from public.daily_activity where user_id = %s", ann.user
+        )
+        == 120
+    )
 
 
 def test_staff_begin_a_cycle_with_a_reason(scene: Scene) -> None:
@@ -358,8 +374,10 @@ def test_staff_begin_a_cycle_with_a_reason(scene: Scene) -> None:
     for actor, role in ((assistant, "assistant"), (instructor, "instructor")):
         scene.operator.run(
             "insert into public.course_staff (course_id, user_id, role) values (%s, %s, %s)",
-            course.id, actor.user, role,
-        )  # fmt: skip
+            course.id,
+            actor.user,
+            role,
+        )
     for actor in (ann, assistant, stranger):
         assert refusal(actor, "start_cycle", **arguments) == "not_allowed"
     assert refusal(instructor, "start_cycle", **{**arguments, "p_reason": " "}) == "invalid_value"
