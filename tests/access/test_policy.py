@@ -60,7 +60,11 @@ ROWS: dict[str, dict[str, str]] = {
         f"public.{table}": {
             f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
         }
-        for table in ("daily_activity", "past_cycles", "past_progress")
+        for table in ("daily_activity", "past_cycles", "past_progress", "program_enrollments")
+    },
+    "public.programs": {name: f"id = {{program {name}}}" for name in ("published", "draft")},
+    "public.program_courses": {
+        name: f"program_id = {{program {name}}}" for name in ("published", "draft")
     },
     "public.progress_events": {
         "the learner's": "user_id = {learner} and kind = 'lesson_uncompleted'",
@@ -236,6 +240,18 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
             "issued_on": "current_date",
         }
     },
+    "public.programs": {"new": {"slug": "'brand-new-program'", "title": "'New'"}},
+    "public.program_courses": {
+        "new": {
+            "program_id": "{program published}",
+            "course_id": "{invite}",
+            "position": "7",
+        }
+    },
+    "public.program_enrollments": {
+        f"the {person}'s": {"user_id": f"{{{person}}}", "program_id": "{program draft}"}
+        for person in ("learner", "other")
+    },
     "public.past_cycles": {
         "the learner's": {
             "user_id": "{learner}",
@@ -297,6 +313,7 @@ ARGUMENTS = {
     "p_source": "'x'",
     "p_from": "{other}",
     "p_into": "{learner}",
+    "p_program_id": "{program published}",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
@@ -314,12 +331,16 @@ INSTEAD = {
         ),
         QUIZ,
     ),
+    "public.put_program": {
+        "p_document": """'{{"slug": "put-by-policy", "title": "New", "courses": []}}'::jsonb"""
+    },
     "public.grade_attempt": {"p_attempt_id": "{attempt of learner}"},
 }
 # Parameters with a default that are given all the same.
 GIVEN = {
     "public.recalculate": ["p_enrollment_id"],
     "public.delete_course": ["p_force"],
+    "public.delete_program": ["p_force"],
     "public.drop_jobs": ["p_kind"],
 }
 
