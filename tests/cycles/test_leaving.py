@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from tests.certificates.scene import Scene
@@ -62,6 +65,29 @@ def test_only_who_left_by_themselves_comes_back_by_themselves(scene: Scene) -> N
         scene.operator.one("select status from public.enrollments where user_id = %s", ann.user)
         == "withdrawn"
     )
+
+
+def test_who_is_withdrawn_while_coming_back_stays_out(scene: Scene) -> None:
+    course = scene.course(1)
+    ann = scene.learner(course)
+    leave(ann, course)
+    codes: list[str] = []
+    waiting = threading.Thread(
+        target=lambda: codes.append(refused(ann, "enroll", p_course_id=course.id))
+    )
+    watcher = scene.actors()
+    with scene.operator.connection.transaction():
+        scene.operator.run("select private.lock_courses(array[%s::bigint])", course.id)
+        waiting.start()
+        for _ in range(500):
+            if watcher.one("select count(*) from pg_locks where not granted"):
+                break
+            time.sleep(0.02)
+        scene.operator.run(
+            "update public.enrollments set status = 'withdrawn' where user_id = %s", ann.user
+        )
+    waiting.join()
+    assert codes == ["enrollment_inactive"]
 
 
 def test_coming_back_does_not_outlive_the_enrolments_end(scene: Scene) -> None:

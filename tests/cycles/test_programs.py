@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -126,16 +129,49 @@ def test_two_last_courses_at_once_complete_the_program_once(scene: Scene) -> Non
             tab.close()
 
 
-def test_an_enrolment_and_the_last_completion_at_once_complete_it(scene: Scene) -> None:
-    for _ in range(6):
+def behind(
+    scene: Scene, first: Actor, earlier: Callable[[], Any], later: Callable[[], Any]
+) -> None:
+    """Do the one and, before it is committed, the other, which has to wait for it."""
+    waiting = threading.Thread(target=later)
+    with first.connection.transaction():
+        earlier()
+        waiting.start()
+        for _ in range(200):
+            if not waiting.is_alive() or scene.operator.one(
+                "select exists (select from pg_locks where not granted)"
+            ):
+                break
+            time.sleep(0.01)
+    waiting.join()
+
+
+def test_whoever_finishes_the_last_course_sees_the_one_before(scene: Scene) -> None:
+    one, two = scene.course(1), scene.course(1)
+    made = program(scene, one, two)
+    ann = scene.learner(one, two)
+    enroll(ann, made)
+    tab = scene.actors("authenticated", ann.user)
+    behind(
+        scene,
+        ann,
+        partial(scene.complete, ann, *one.all),
+        partial(scene.complete, tab, *two.all),
+    )
+    assert mine(ann)["completed_at"] is not None
+
+
+def test_who_enrols_while_finishing_the_last_course_completes_it(scene: Scene) -> None:
+    for enrols_first in (False, True):
         course = scene.course(1)
         made = program(scene, course)
         ann = scene.learner(course)
-        tabs = [scene.actors("authenticated", ann.user) for _ in range(2)]
-        together([partial(enroll, tabs[0], made), partial(scene.complete, tabs[1], *course.all)])
+        tab = scene.actors("authenticated", ann.user)
+        steps = [partial(scene.complete, ann, *course.all), partial(enroll, tab, made)]
+        if enrols_first:
+            steps = [partial(enroll, ann, made), partial(scene.complete, tab, *course.all)]
+        behind(scene, ann, *steps)
         assert mine(ann)["completed_at"] is not None
-        for tab in tabs:
-            tab.close()
 
 
 def test_who_had_done_it_all_before_has_it_at_once(scene: Scene) -> None:
