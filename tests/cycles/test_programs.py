@@ -151,6 +151,10 @@ def test_whoever_finishes_the_last_course_sees_the_one_before(scene: Scene) -> N
     made = program(scene, one, two)
     ann = scene.learner(one, two)
     enroll(ann, made)
+    # Otherwise the row of the day makes the tabs wait for one another.
+    scene.operator.run(
+        "update public.profiles set activity_history = false where id = %s", ann.user
+    )
     tab = scene.actors("authenticated", ann.user)
     behind(
         scene,
