@@ -48,8 +48,7 @@ end
 $$;
 comment on function private.my_enrollment(bigint) is 'The caller''s enrolment, or 404 for a course unseen.';
 
-create function private.lessons_json(p_user_id uuid, p_course_id bigint, p_module_id uuid)
-returns jsonb
+create function private.lessons_json(e public.enrollments, p_module_id uuid) returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
   select coalesce(jsonb_agg(
@@ -65,16 +64,18 @@ as $$
              'completed_at', p.completed_at,
              'is_countable', l.is_countable,
              'is_preview', l.is_preview,
-             'is_required', l.is_required)
+             'is_required', l.is_required,
+             'locked', k.lock)
            order by l.module_position, l.module_id, l.position, l.id), '[]')
     from public.lessons l
-    left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
-   where l.course_id = p_course_id
+    left join public.user_progress p on p.user_id = (e).user_id and p.lesson_id = l.id
+    left join private.course_locks(e, p_module_id) k on k.lesson_id = l.id
+   where l.course_id = (e).course_id
      and (p_module_id is null or l.module_id = p_module_id)
      and l.archived_at is null
 $$;
-comment on function private.lessons_json(uuid, bigint, uuid) is
-  'The lessons of a course, or of one module of it, with the learner''s status, in learning order.';
+comment on function private.lessons_json(public.enrollments, uuid) is
+  'The lessons of a course, or of one module of it, with the learner''s status and lock, in learning order.';
 
 create function private.completed_ids(p_user_id uuid, p_course_id bigint, p_module_id uuid)
 returns jsonb
@@ -124,7 +125,7 @@ begin
     'completed_at', e.completed_at,
     'completed_lesson_ids', private.completed_ids(e.user_id, p_course_id, null),
     'optional', v_optional,
-    'lessons', private.lessons_json(e.user_id, p_course_id, null),
+    'lessons', private.lessons_json(e, null),
     'modules', v_modules);
 end
 $$;
@@ -187,21 +188,23 @@ begin
   return private.module_json(e.user_id, m) || jsonb_build_object(
     'title', m.title,
     'completed_lesson_ids', private.completed_ids(e.user_id, p_course_id, p_module_id),
-    'lessons', private.lessons_json(e.user_id, p_course_id, p_module_id));
+    'lessons', private.lessons_json(e, p_module_id));
 end
 $$;
 comment on function private.get_module_progress(bigint, uuid) is
   'One module as its learner sees it; null when not enrolled.';
 
--- The frontier where it still holds, else a look from the start; all done: the first visible lesson.
+-- The frontier where it still holds, else a look from the start, and from there the first that no lock
+-- holds; all done: the first visible lesson.
 create function private.find_next(e public.enrollments, c public.courses,
-  out lesson_id uuid, out review boolean)
+  out lesson_id uuid, out review boolean, out locked jsonb)
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   review := false;
   if (c).status = 'draft' then
     lesson_id := private.first_begun((e).user_id, (e).course_id);
+    locked := private.lesson_lock(e, lesson_id);
   elsif (e).frontier_version = (c).catalog_version then
     lesson_id := (e).frontier_lesson_id;
   else
@@ -218,11 +221,14 @@ begin
             where p.user_id = (e).user_id and p.lesson_id = l.id))
        order by l.module_position, l.module_id, l.position, l.id
        limit 1);
+  elsif lesson_id is not null and (c).status <> 'draft' and ((c).sequential or (c).has_rules) then
+    select f.lesson_id, f.lock into lesson_id, locked
+      from private.first_open(e, lesson_id, null) f;
   end if;
 end
 $$;
 comment on function private.find_next(public.enrollments, public.courses) is
-  'First incomplete countable lesson; all done: the first visible one, to review; else null.';
+  'First incomplete countable lesson that is open (none is: the first, and its lock); all done: the first visible one, to review; else null.';
 
 create function private.get_next_lesson(p_course_id bigint) returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -237,7 +243,7 @@ begin
   select * into c from public.courses where id = p_course_id;
   return (
     select jsonb_build_object(
-             'lesson_id', l.id, 'module_id', l.module_id, 'review', n.review, 'locked', null)
+             'lesson_id', l.id, 'module_id', l.module_id, 'review', n.review, 'locked', n.locked)
       from private.find_next(e, c) n
       join public.lessons l on l.id = n.lesson_id);
 end

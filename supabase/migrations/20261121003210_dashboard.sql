@@ -91,7 +91,8 @@ begin
                'position_seconds', coalesce((
                  select p.position_seconds from public.user_progress p
                   where p.user_id = (e).user_id and p.lesson_id = l.id), 0),
-               'review', n.review)
+               'review', n.review,
+               'locked', n.locked)
         from private.find_next(e, c) n
         join public.lessons l on l.id = n.lesson_id
         join public.modules m on m.id = l.module_id));
