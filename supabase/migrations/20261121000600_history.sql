@@ -96,7 +96,7 @@ create function private.check_reason(p_reason text) returns void
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  if coalesce(btrim(p_reason), '') = '' or char_length(p_reason) > 2000 then
+  if p_reason ~ '\S' is not true or char_length(p_reason) > 2000 then
     perform private.fail('invalid_value', 422, 'A reason of at most 2000 characters is needed');
   end if;
 end
