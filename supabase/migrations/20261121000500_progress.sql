@@ -121,8 +121,8 @@ create table public.module_progress (
   status text not null generated always as (
     case when private.module_done(
         completion_rule, completed_lessons, total_lessons, completed_quizzes, total_quizzes)
-      then 'completed' else 'in_progress' end) stored,
-  started_at timestamptz not null,
+      then 'completed' when started_at is null then 'not_started' else 'in_progress' end) stored,
+  started_at timestamptz,
   completed_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -137,11 +137,26 @@ create table public.module_progress (
     references public.modules (id, course_id) on update cascade on delete cascade
 ) with (fillfactor = 85);
 comment on table public.module_progress is
-  'One row per learner and module begun; no row means not started.';
+  'One row per learner and module begun, or with a lesson waived; no row means not started.';
 comment on column public.module_progress.completion_rule is
   'Copy of modules.completion_rule, so that status follows from the row alone.';
 comment on column public.module_progress.completed_at is 'First time the module was complete; stays when lessons are added.';
 create index module_progress_module_idx on public.module_progress (module_id, course_id);
+
+-- Whoever has a waiver in a module has a row in module_progress too, begun or not: it holds the
+-- totals that are the learner's own, so that a completion need not count waivers. A lesson with
+-- waivers is not deleted before they are settled, hence restrict.
+create table public.lesson_waivers (
+  user_id uuid not null references auth.users (id) on delete cascade,
+  lesson_id uuid not null references public.lessons (id) on delete restrict,
+  reason text not null check (char_length(reason) between 1 and 2000),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (user_id, lesson_id)
+);
+comment on table public.lesson_waivers is
+  'Lessons that a learner is excused from: they do not count for this learner.';
+create index lesson_waivers_lesson_idx on public.lesson_waivers (lesson_id);
 
 create table public.daily_activity (
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -166,12 +181,15 @@ create trigger _900_touch before update on public.user_progress
   for each row execute function private.tg_touch_updated_at();
 create trigger _900_touch before update on public.module_progress
   for each row execute function private.tg_touch_updated_at();
+create trigger _900_touch before update on public.lesson_waivers
+  for each row execute function private.tg_touch_updated_at();
 create trigger _900_touch before update on public.daily_activity
   for each row execute function private.tg_touch_updated_at();
 
 alter table public.enrollments enable row level security;
 alter table public.user_progress enable row level security;
 alter table public.module_progress enable row level security;
+alter table public.lesson_waivers enable row level security;
 alter table public.daily_activity enable row level security;
 revoke all on table public.enrollments, public.user_progress, public.module_progress,
-  public.daily_activity from anon, authenticated, service_role;
+  public.lesson_waivers, public.daily_activity from anon, authenticated, service_role;

@@ -92,6 +92,18 @@ revoke all on table public.progress_events, public.audit_log from anon, authenti
 revoke all on sequence public.progress_events_id_seq, public.audit_log_id_seq
   from anon, authenticated, service_role;
 
+create function private.check_reason(p_reason text) returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if p_reason ~ '\S' is not true or char_length(p_reason) > 2000 then
+    perform private.fail('invalid_value', 422, 'A reason of at most 2000 characters is needed');
+  end if;
+end
+$$;
+comment on function private.check_reason(text) is 'Refuses commands without a reason.';
+revoke execute on function private.check_reason(text) from public;
+
 create function private.audit(
   p_action text,
   p_course_id bigint,

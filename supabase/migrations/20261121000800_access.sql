@@ -61,14 +61,14 @@ grant execute on function private.my_closed_lesson_ids() to authenticated;
 -- courses
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
 grant insert (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, sequential, certificate_enabled,
-  certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
+  badges, collections, status, enrollment_mode, content_access, sequential, staff_may_override,
+  certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
 grant delete on table public.courses to service_role;
 grant update (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, sequential, certificate_enabled,
-  certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
+  badges, collections, status, enrollment_mode, content_access, sequential, staff_may_override,
+  certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
 create policy "Anyone reads published courses" on public.courses
@@ -212,6 +212,11 @@ create policy "Learners begin their own modules" on public.module_progress
 create policy "Learners advance their own modules" on public.module_progress
   for update to authenticated, waymark_writer
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+
+-- lesson_waivers
+grant select on table public.lesson_waivers to authenticated, service_role, waymark_writer;
+create policy "Learners read their own waivers" on public.lesson_waivers
+  for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
 
 -- daily_activity
 grant select on table public.daily_activity to authenticated, service_role, waymark_writer;

@@ -10,21 +10,37 @@
 
 -- Dates ---------------------------------------------------------------------------------------------
 
+-- A module whose countable lessons are all waived asks nothing of the learner.
+create function private.module_counts(p_user_id uuid, p_module_id uuid) returns boolean
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.lessons l
+     where l.module_id = p_module_id and l.is_countable
+       and (select true from public.lesson_waivers w
+             where w.user_id = p_user_id and w.lesson_id = l.id) is not true);
+end
+$$;
+comment on function private.module_counts(uuid, uuid) is
+  'Whether a module has a lesson that counts for this learner.';
+
 create function private.previous_module(
-  p_course_id bigint, p_position integer, p_module_id uuid, out id uuid, out title text)
+  p_user_id uuid, p_course_id bigint, p_position integer, p_module_id uuid, out id uuid,
+  out title text)
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   select m.id, m.title into id, title
     from public.modules m
    where m.course_id = p_course_id and (m.position, m.id) < (p_position, p_module_id)
-     and m.total_lessons > 0
+     and private.module_counts(p_user_id, m.id)
    order by m.position desc, m.id desc
    limit 1;
 end
 $$;
-comment on function private.previous_module(bigint, integer, uuid) is
-  'The module before this one that has countable lessons.';
+comment on function private.previous_module(uuid, bigint, integer, uuid) is
+  'The module before this one that has lessons that count for the learner.';
 
 -- A day is 24 hours: whoever enrols at noon goes on at noon, in every zone.
 create function private.opens_at(
@@ -38,7 +54,8 @@ declare
   v_after_previous timestamptz;
 begin
   if p_previous_days is not null then
-    v_previous_id := (private.previous_module((e).course_id, p_module_position, p_module_id)).id;
+    v_previous_id := (private.previous_module(
+      (e).user_id, (e).course_id, p_module_position, p_module_id)).id;
     if v_previous_id is not null then
       v_after_previous := coalesce((
         select mp.completed_at + make_interval(hours => 24 * p_previous_days)
@@ -130,7 +147,10 @@ as $$
 begin
   return coalesce((
     select p.is_completed from public.user_progress p
-     where p.user_id = p_user_id and p.lesson_id = p_lesson_id), false);
+     where p.user_id = p_user_id and p.lesson_id = p_lesson_id), false)
+    or exists (
+      select from public.lesson_waivers w
+       where w.user_id = p_user_id and w.lesson_id = p_lesson_id);
 end
 $$;
 comment on function private.counts_as_done(uuid, uuid) is
@@ -163,7 +183,7 @@ begin
     select jsonb_build_object('id', m.id, 'title', m.title)
       from public.module_prerequisites r
       join public.modules m on m.id = r.requires_module_id
-     where r.module_id = p_module_id and m.total_lessons > 0
+     where r.module_id = p_module_id and private.module_counts(p_user_id, m.id)
        and (select mp.completed_at from public.module_progress mp
              where mp.user_id = p_user_id and mp.module_id = m.id) is null
      order by m.position, m.id
@@ -229,7 +249,9 @@ begin
                      else private.first_incomplete((e).user_id, (e).course_id) end;
   return query
   with asked as materialized (
-    select l.id, l.title, l.module_id, l.module_position, l.position, l.is_countable
+    select l.id, l.title, l.module_id, l.module_position, l.position,
+           l.is_countable and (select true from public.lesson_waivers w
+             where w.user_id = (e).user_id and w.lesson_id = l.id) is not true as is_countable
       from public.lessons l
      where l.id = any (p_lesson_ids) and not l.is_preview
        and (select p.is_completed from public.user_progress p
@@ -270,7 +292,8 @@ begin
            when x.opens_at = 'infinity' then
              private.lock_json('drip', null, p_module => (
                select jsonb_build_object('id', p.id, 'title', p.title)
-                 from private.previous_module(c.id, x.module_position, x.module_id) p))
+                 from private.previous_module(
+                   (e).user_id, c.id, x.module_position, x.module_id) p))
            when x.by_module then
              private.lock_json('drip', x.opens_at, p_module => jsonb_build_object(
                'id', x.module_id, 'title', x.module_title))
@@ -358,8 +381,7 @@ begin
          order by l.module_position, l.module_id, l.position, l.id
          limit p_look
       ) as x
-     where (select p.is_completed from public.user_progress p
-             where p.user_id = (e).user_id and p.lesson_id = x.id) is not true
+     where not private.counts_as_done((e).user_id, x.id)
      order by x.module_position, x.module_id, x.position, x.id);
   select a.id into v_open
     from unnest(v_ids) with ordinality as a (id, n)
@@ -376,6 +398,7 @@ $$;
 comment on function private.first_open(public.enrollments, uuid, integer) is
   'From the first incomplete lesson on the first that is open; when none is, that one and its lock.';
 
+revoke execute on function private.module_counts from public;
 revoke execute on function private.previous_module from public;
 revoke execute on function private.opens_at from public;
 revoke execute on function private.dated_lesson_ids from public;
@@ -392,6 +415,7 @@ revoke execute on function private.refuse_locked from public;
 revoke execute on function private.first_open from public;
 
 grant create on schema private to waymark_writer;
+alter function private.module_counts owner to waymark_writer;
 alter function private.previous_module owner to waymark_writer;
 alter function private.opens_at owner to waymark_writer;
 alter function private.dated_lesson_ids owner to waymark_writer;

@@ -62,13 +62,15 @@ as $$
              'position_seconds', coalesce(p.position_seconds, 0),
              'last_accessed', p.last_accessed,
              'completed_at', p.completed_at,
-             'is_countable', l.is_countable,
+             'is_countable', l.is_countable and w.user_id is null,
+             'is_waived', w.user_id is not null,
              'is_preview', l.is_preview,
              'is_required', l.is_required,
              'locked', k.lock)
            order by l.module_position, l.module_id, l.position, l.id), '[]')
     from public.lessons l
     left join public.user_progress p on p.user_id = (e).user_id and p.lesson_id = l.id
+    left join public.lesson_waivers w on w.user_id = (e).user_id and w.lesson_id = l.id
     left join private.course_locks(e, p_module_id) k on k.lesson_id = l.id
    where l.course_id = (e).course_id
      and (p_module_id is null or l.module_id = p_module_id)
@@ -86,9 +88,40 @@ as $$
     join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
    where l.course_id = p_course_id and p.is_completed and l.is_countable
      and (p_module_id is null or l.module_id = p_module_id)
+     and not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p_user_id and w.lesson_id = l.id)
 $$;
 comment on function private.completed_ids(uuid, bigint, uuid) is
   'Ids of the countable lessons the learner has completed, in learning order.';
+
+-- Both by one index: the lessons that have begun to count since, and nothing else of the course.
+create function private.new_lessons(e public.enrollments) returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if (e).completed_at is null then
+    return null;
+  end if;
+  return (
+    select jsonb_build_object(
+             'count', count(*),
+             'lesson_ids', coalesce(jsonb_agg(x.id order by x.n) filter (where x.n <= 100), '[]'))
+      from (
+        select l.id, row_number() over (
+                 order by l.module_position, l.module_id, l.position, l.id) as n
+          from public.lessons l
+         where l.course_id = (e).course_id and l.is_countable
+           and l.counts_from > ((e).completion_snapshot ->> 'catalog_version')::bigint
+           and (select p.is_completed from public.user_progress p
+                 where p.user_id = (e).user_id and p.lesson_id = l.id) is not true
+           and (select true from public.lesson_waivers w
+                 where w.user_id = (e).user_id and w.lesson_id = l.id) is not true
+      ) as x);
+end
+$$;
+comment on function private.new_lessons(public.enrollments) is
+  '{count, lesson_ids} of open lessons that were added since the learner finished (the first 100 ids); null for who has not.';
 
 create function private.get_course_progress(p_course_id bigint) returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -123,6 +156,7 @@ begin
     'completed', e.completed_lessons,
     'percent', e.progress_percent,
     'completed_at', e.completed_at,
+    'new_lessons', private.new_lessons(e),
     'completed_lesson_ids', private.completed_ids(e.user_id, p_course_id, null),
     'optional', v_optional,
     'lessons', private.lessons_json(e, null),
@@ -146,7 +180,9 @@ begin
     from public.user_progress p
     join public.lessons l on l.id = p.lesson_id
    where p.user_id = e.user_id and l.course_id = p_course_id and p.status = 'in_progress'
-     and l.is_countable;
+     and l.is_countable and not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p.user_id and w.lesson_id = p.lesson_id);
   return jsonb_build_object(
     'enrollment_id', e.id,
     'course_id', e.course_id,
@@ -164,6 +200,7 @@ begin
     'enrolled_at', e.enrolled_at,
     'expires_at', e.expires_at,
     'completed_at', e.completed_at,
+    'new_lessons', private.new_lessons(e),
     'cycle', e.cycle,
     'certificate', private.certificate_eligibility(e));
 end
@@ -339,6 +376,7 @@ revoke execute on function private.sees_course from public;
 revoke execute on function private.my_enrollment from public;
 revoke execute on function private.lessons_json from public;
 revoke execute on function private.completed_ids from public;
+revoke execute on function private.new_lessons from public;
 revoke execute on function private.get_course_progress from public;
 revoke execute on function private.get_course_summary from public;
 revoke execute on function private.get_module_progress from public;
@@ -365,6 +403,7 @@ alter function private.sees_course owner to waymark_writer;
 alter function private.my_enrollment owner to waymark_writer;
 alter function private.lessons_json owner to waymark_writer;
 alter function private.completed_ids owner to waymark_writer;
+alter function private.new_lessons owner to waymark_writer;
 alter function private.get_course_progress owner to waymark_writer;
 alter function private.get_course_summary owner to waymark_writer;
 alter function private.get_module_progress owner to waymark_writer;

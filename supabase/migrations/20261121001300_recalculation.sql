@@ -11,7 +11,9 @@ as $$
          coalesce(sum(l.weight) filter (where p.is_completed), 0), coalesce(sum(l.weight), 0)
     from public.lessons l
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
-   where l.course_id = p_course_id and l.is_countable
+   where l.course_id = p_course_id and l.is_countable and not exists (
+     select from public.lesson_waivers w
+      where w.user_id = p_user_id and w.lesson_id = l.id)
 $$;
 comment on function private.recount_enrollment(uuid, bigint) is 'An enrolment''s counters, by counting.';
 revoke execute on function private.recount_enrollment(uuid, bigint) from public;
@@ -19,18 +21,19 @@ revoke execute on function private.recount_enrollment(uuid, bigint) from public;
 create function private.recount_modules(p_user_id uuid, p_course_id bigint)
 returns table (
   module_id uuid, completion_rule text, completed_lessons integer, total_lessons integer,
-  completed_quizzes integer, total_quizzes integer, started_at timestamptz)
+  completed_quizzes integer, total_quizzes integer, started_at timestamptz, has_waivers boolean)
 language sql stable security definer set search_path = ''
 as $$
   select m.id, m.completion_rule,
-         count(*) filter (where p.is_completed and l.is_countable)::integer,
-         count(*) filter (where l.is_countable)::integer,
-         count(*) filter (where p.is_completed and l.is_gate)::integer,
-         count(*) filter (where l.is_gate)::integer,
-         min(p.started_at)
+         count(*) filter (where p.is_completed and l.is_countable and w.user_id is null)::integer,
+         count(*) filter (where l.is_countable and w.user_id is null)::integer,
+         count(*) filter (where p.is_completed and l.is_gate and w.user_id is null)::integer,
+         count(*) filter (where l.is_gate and w.user_id is null)::integer,
+         min(p.started_at), bool_or(w.user_id is not null)
     from public.lessons l
     join public.modules m on m.id = l.module_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
+    left join public.lesson_waivers w on w.user_id = p_user_id and w.lesson_id = l.id
    where l.course_id = p_course_id
    group by m.id
 $$;
@@ -75,7 +78,7 @@ begin
     select count(*) into v_modules
       from private.recount_modules(e.user_id, e.course_id) r
       left join public.module_progress mp on mp.user_id = e.user_id and mp.module_id = r.module_id
-     where case when mp.user_id is null then r.started_at is not null
+     where case when mp.user_id is null then r.started_at is not null or r.has_waivers
                 else (mp.completion_rule, mp.completed_lessons, mp.total_lessons,
                       mp.completed_quizzes, mp.total_quizzes)
                        is distinct from
@@ -86,11 +89,11 @@ begin
       (user_id, module_id, course_id, completion_rule, completed_lessons, total_lessons,
        completed_quizzes, total_quizzes, started_at, completed_at)
     select e.user_id, r.module_id, e.course_id, r.completion_rule, r.completed_lessons,
-           r.total_lessons, r.completed_quizzes, r.total_quizzes, coalesce(r.started_at, v_now),
+           r.total_lessons, r.completed_quizzes, r.total_quizzes, r.started_at,
            case when private.module_done(r.completion_rule, r.completed_lessons, r.total_lessons,
              r.completed_quizzes, r.total_quizzes) then v_now end
       from private.recount_modules(e.user_id, e.course_id) r
-     where r.started_at is not null
+     where r.started_at is not null or r.has_waivers
         or exists (select from public.module_progress o
                     where o.user_id = e.user_id and o.module_id = r.module_id)
      order by r.module_id

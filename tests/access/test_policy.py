@@ -56,6 +56,7 @@ ROWS: dict[str, dict[str, str]] = {
         "the learner's": "user_id = {learner} and module_id = {module first}",
         "the other's": "user_id = {other} and module_id = {module open}",
     },
+    "public.lesson_waivers": {"the learner's": "user_id = {learner} and lesson_id = {lesson last}"},
     "public.daily_activity": {
         "the learner's": "user_id = {learner}",
         "the other's": "user_id = {other}",
@@ -137,6 +138,13 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
             "started_at": "now()",
         }
         for person in ("learner", "other")
+    },
+    "public.lesson_waivers": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "lesson_id": "{lesson fresh}",
+            "reason": "'Because'",
+        }
     },
     "public.daily_activity": {
         f"the {person}'s": {
@@ -275,6 +283,13 @@ ARGUMENTS = {
     "p_digest": "repeat('0', 64)",
     "p_name": "'policy'",
     "p_source": "'x'",
+    "p_cohort_id": "{cohort}",
+    "p_learners": "array['nobody']",
+    "p_user_ids": "array[{learner}]::uuid[]",
+    "p_new_lesson_id": "{lesson archived}",
+    "p_status": "'archived'",
+    "p_lesson_ids": "(select array_agg(id) from public.lessons"
+    " where module_id = {module first} and archived_at is null)",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}

@@ -266,6 +266,12 @@ def build(connection: Connection) -> World:
         world.users["learner"],
         world.courses["main"],
     )
+    world.call(
+        "admin",
+        "select public.excuse_lesson(%s, %s, 'Done at school')",
+        world.users["learner"],
+        world.lessons["last"],
+    )
     for person in ("learner", "other"):
         connection.execute(
             "select private.notify(%s, 'attempt_graded', 'world', %s, '{}')",
