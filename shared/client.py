@@ -80,6 +80,40 @@ class Enrolled(TypedDict):
     changed: bool
 
 
+class PastCycle(TypedDict):
+    """How an earlier run through a course ended."""
+
+    course_id: int
+    course_title: str
+    cycle: int
+    started_at: str
+    ended_at: str
+    completed_at: str | None
+    completion_snapshot: dict[str, Any] | None
+    completed_lessons: int
+    total_lessons: int
+    completed_weight: int
+    total_weight: int
+    progress_percent: float
+    view_time_seconds: int
+    last_accessed_at: str | None
+    modules: list[dict[str, Any]]
+    certificate_id: str | None
+
+
+class Cycles(TypedDict):
+    """Answer of `cycles`; `block` says why no other may begin, None when one may."""
+
+    course_id: int
+    cycle: int
+    started_at: str
+    completed_at: str | None
+    completion_expires_at: str | None
+    may_retake: bool
+    block: str | None
+    past: list[PastCycle]
+
+
 class Started(TypedDict):
     """Answer of `start_lesson`."""
 
@@ -119,7 +153,7 @@ class EventResult(TypedDict):
 
     id: str | None
     lesson_id: str | None
-    status: Literal["applied", "unchanged", "repeated", "refused"]
+    status: Literal["applied", "unchanged", "recorded", "repeated", "refused"]
     at: str | None
     clamped: Literal["future", "past"] | None
     completed: bool
@@ -733,6 +767,21 @@ class _Base(Generic[H]):
     def enroll(self, course: int) -> Call[Enrolled]:
         """Enrol in an open course; again gives the same enrolment."""
         return Call("POST", _path("progress/courses/{}/enroll", course))
+
+    @endpoint
+    def leave(self, course: int) -> Call[Enrolled]:
+        """Leave a course; enrolling again comes back to the same enrolment."""
+        return Call("POST", _path("progress/courses/{}/leave", course))
+
+    @endpoint
+    def retake(self, course: int) -> Call[Enrolled]:
+        """Take a completed course again; asked twice it begins once."""
+        return Call("POST", _path("progress/courses/{}/retake", course))
+
+    @endpoint
+    def cycles(self, course: int) -> Call[Cycles | None]:
+        """The present run through a course, whether another may begin, and those before."""
+        return Call("GET", _path("progress/courses/{}/cycles", course))
 
     @endpoint
     def start_lesson(self, lesson: Id) -> Call[Started]:

@@ -63,6 +63,7 @@ CODES: Mapping[str, Code] = {
     "enrollment_not_found": Code(
         404, "Enrolment not found", "No such enrolment, or it belongs to someone else."
     ),
+    "user_not_found": Code(404, "User not found", "There is no account of this id."),
     "certificate_not_found": Code(
         404,
         "Certificate not found",
@@ -92,6 +93,19 @@ CODES: Mapping[str, Code] = {
     ),
     "lesson_locked": Code(
         409, "The lesson is locked", "Earlier lessons come first; details name them."
+    ),
+    "course_not_completed": Code(
+        409, "The course is not completed", "Only a completed course can be taken again."
+    ),
+    "cycle_over": Code(
+        409,
+        "A new cycle has begun meanwhile",
+        "What was meant for the learner's earlier run through the course counts no more.",
+    ),
+    "retakes_exhausted": Code(
+        409,
+        "This course cannot be taken again now",
+        "It was taken as often as it allows, and its completion does not expire soon.",
     ),
     "attempt_closed": Code(
         409, "This attempt has ended", "It was submitted, or its time was up: details tell."

@@ -32,6 +32,7 @@ create table public.courses (
   sequential boolean not null default false,
   has_rules boolean not null default false,
   staff_may_override boolean not null default false,
+  max_cycles integer default 1 check (max_cycles between 1 and 1000),
   certificate_enabled boolean not null default true,
   certificate_min_percent numeric(5, 2) not null default 100
     check (certificate_min_percent > 0 and certificate_min_percent <= 100),
@@ -51,12 +52,14 @@ comment on column public.courses.language is
   'How search reads the course''s words: a text search configuration of PostgreSQL; simple for other languages.';
 comment on column public.courses.staff_may_override is
   'Whether authors and instructors may complete and reopen lessons for a learner; admins always may.';
+comment on column public.courses.max_cycles is
+  'How often learners may take the course by themselves; null: as often as they like.';
 comment on column public.courses.certificate_min_percent is
   'Percent from which a certificate is issued; 100 is the completion of the course.';
 comment on column public.courses.certificate_min_score is
   'What the mean of the reported quiz scores must reach for a certificate; null asks for none.';
 comment on column public.courses.certificate_valid_months is
-  'Certificates expire so long after the completion; null: never.';
+  'A completion, and its certificate, expire so long after it, and it may then be renewed; null: never.';
 comment on column public.courses.certificate_template is 'Name of the template; null is the default one.';
 comment on column public.courses.enrollment_mode is
   'open: learners enrol themselves; invite: staff, admins and servers do; paid: a server does once it is paid.';

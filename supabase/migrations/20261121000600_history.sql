@@ -17,7 +17,7 @@ create table public.progress_events (
     constraint kind_is_valid check (kind in (
       'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted',
       'module_completed', 'course_completed', 'attempt_started', 'attempt_submitted',
-      'attempt_graded')),
+      'attempt_graded', 'unenrolled', 'cycle_started', 'late_event')),
   data jsonb not null default '{}',
   transaction_id xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default now(),

@@ -619,6 +619,13 @@ begin
   if not found then
     return new;  -- the foreign key refuses it
   end if;
+  -- An enrolment that was deleted and made again goes on with the cycle after the last finished one.
+  select p.cycle + 1, p.ended_at into new.cycle, new.cycle_started_at
+    from public.past_cycles p
+   where p.user_id = new.user_id and p.course_id = new.course_id
+   order by p.cycle desc
+   limit 1;
+  new.cycle := coalesce(new.cycle, 1);
   new.progress_percent := private.percent(new.completed_weight, new.total_weight);
   if new.progress_percent = 100 then
     new.completed_at := coalesce(new.completed_at, private.clock());

@@ -248,6 +248,9 @@ begin
     perform private.fail('enrollment_inactive', 403, 'Your enrolment in this course has ended');
   elsif (e).expires_at <= private.clock() then
     perform private.fail('enrollment_expired', 403, 'Your enrolment in this course has expired');
+  elsif (e).cycle_started_at > private.clock() then
+    -- It waited while a new cycle began: what was meant for the old one must not count in the new.
+    perform private.fail('cycle_over', 409, 'A new cycle of this course has begun meanwhile');
   end if;
 end
 $$;
@@ -671,12 +674,16 @@ begin
       select * into e from public.enrollments
        where user_id = v_user_id and course_id = p_course_id;
     end if;
+  elsif e.status = 'left' then
+    select * into e from private.return_to_course(e);
+    v_changed := true;
   end if;
   perform private.require_active(e);
   return jsonb_build_object('enrollment', private.enrollment_json(e), 'changed', v_changed);
 end
 $$;
-comment on function private.enroll(bigint) is 'Self-enrolment; again returns the same row.';
+comment on function private.enroll(bigint) is
+  'Self-enrolment; again returns the same row, and who had left comes back to it.';
 
 create function private.start_lesson(p_lesson_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = ''

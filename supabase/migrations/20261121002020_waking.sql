@@ -90,7 +90,7 @@ begin
     return jsonb_build_object('busy', true);
   end if;
   -- What locks learners' rows comes last: the locks are held to the end.
-  foreach v_part in array array['partitions', 'rate_buckets', 'watching', 'statistics', 'attempts']
+  foreach v_part in array array['partitions', 'rate_buckets', 'watching', 'statistics', 'attempts', 'renewals']
   loop
     exit when clock_timestamp() > v_until;
     begin
@@ -102,6 +102,8 @@ begin
         v_done := private.purge_watch_sessions() + private.purge_client_events();
       elsif v_part = 'statistics' then
         v_done := private.fold_statistics(1000);
+      elsif v_part = 'renewals' then
+        v_done := private.tell_renewals(500);
       else
         v_done := (private.expire_attempts(50) ->> 'expired')::integer;
       end if;
@@ -114,13 +116,13 @@ begin
 end
 $$;
 comment on function private.run_maintenance() is
-  'Makes months, folds statistics, ends attempts whose time is up, forgets old buckets, sessions, events.';
+  'Makes months, folds statistics, tells of completions that expire, ends attempts whose time is up, forgets old buckets, sessions, events.';
 revoke execute on function private.run_maintenance() from public;
 
 create function public.run_maintenance() returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.run_maintenance(); end;
 comment on function public.run_maintenance() is
-  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, attempts}.';
+  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, renewals, attempts}.';
 revoke execute on function public.run_maintenance() from public, anon, authenticated, service_role;
 grant execute on function public.run_maintenance(), private.run_maintenance() to service_role;

@@ -57,9 +57,11 @@ ROWS: dict[str, dict[str, str]] = {
         "the other's": "user_id = {other} and module_id = {module open}",
     },
     "public.lesson_waivers": {"the learner's": "user_id = {learner} and lesson_id = {lesson last}"},
-    "public.daily_activity": {
-        "the learner's": "user_id = {learner}",
-        "the other's": "user_id = {other}",
+    **{
+        f"public.{table}": {
+            f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
+        }
+        for table in ("daily_activity", "past_cycles", "past_progress")
     },
     "public.progress_events": {
         "the learner's": "user_id = {learner} and kind = 'lesson_uncompleted'",
@@ -242,6 +244,24 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
             "issued_on": "current_date",
         }
     },
+    "public.past_cycles": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "course_id": "{main}",
+            "cycle": "1",
+            "enrollment_id": "{enrollment of learner}",
+            "course_title": "'Forged'",
+        }
+    },
+    "public.past_progress": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "course_id": "{main}",
+            "cycle": "1",
+            "lesson_id": "{lesson fresh}",
+            "status": "'completed'",
+        }
+    },
     "public.audit_log": {"new": {"actor_role": "'learner'", "action": "'nothing'"}},
 }
 
@@ -290,6 +310,8 @@ ARGUMENTS = {
     "p_status": "'archived'",
     "p_lesson_ids": "(select array_agg(id) from public.lessons"
     " where module_id = {module first} and archived_at is null)",
+    "p_from": "{other}",
+    "p_into": "{learner}",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}

@@ -272,6 +272,23 @@ def build(connection: Connection) -> World:
         world.users["learner"],
         world.lessons["last"],
     )
+    # Runs of before, through courses that nobody here is in.
+    for person, course in (("learner", "invite"), ("other", "draft")):
+        connection.execute(
+            "insert into public.past_cycles"
+            " (user_id, course_id, cycle, enrollment_id, course_title, started_at, ended_at,"
+            " completed_lessons, total_lessons, completed_weight, total_weight, progress_percent,"
+            " view_time_seconds)"
+            " values (%s, %s, 1, gen_random_uuid(), 'Before', now(), now(), 1, 1, 1, 1, 100, 0)",
+            [world.users[person], world.courses[course]],
+        )
+        connection.execute(
+            "insert into public.past_progress"
+            " (user_id, course_id, cycle, lesson_id, status, progress, view_time_seconds,"
+            " position_seconds, watched, attempts)"
+            " values (%s, %s, 1, %s, 'completed', 1, 0, 0, '{}', 0)",
+            [world.users[person], world.courses[course], world.lessons[course]],
+        )
     for person in ("learner", "other"):
         connection.execute(
             "select private.notify(%s, 'attempt_graded', 'world', %s, '{}')",

@@ -167,6 +167,15 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
         # Staff grade, and admins record, for somebody else.
         "regrade_attempt",
         "import_attempt",
+        # Ends a cycle, for a learner as for staff; tells of completions that expire.
+        "begin_cycle",
+        "tell_renewals",
+        # Admins make one account of two.
+        "merge_users",
+        "merge_enrollments",
+        "merge_progress",
+        "merge_attempts",
+        "merge_days",
         # What follows a completion, for a learner as for all whom a catalogue edit finishes.
         "finish_courses",
         # A trigger: history has no other writer.
@@ -187,8 +196,14 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
 
 
 def test_the_user_is_never_a_parameter_of_a_door(catalog: Catalog) -> None:
-    # An import says whose attempt it was, an exception whose certificate; admins only.
-    others = ["import_attempt", "set_certificate_exception", "clear_certificate_exception"]
+    # An import says whose attempt it was, an exception whose certificate, a new cycle whose it is:
+    # staff and admins only.
+    others = [
+        "import_attempt",
+        "set_certificate_exception",
+        "clear_certificate_exception",
+        "start_cycle",
+    ]
     names = catalog.column(
         """
         select p.oid::regprocedure::text from pg_proc p

@@ -69,6 +69,9 @@ COMMANDS: dict[str, Ask] = {
 }
 CALLS: list[tuple[Ask, str, str, Any]] = [
     (lambda c: c.enroll(7), "POST", "progress/courses/7/enroll", {}),
+    (lambda c: c.leave(7), "POST", "progress/courses/7/leave", {}),
+    (lambda c: c.retake(7), "POST", "progress/courses/7/retake", {}),
+    (lambda c: c.cycles(7), "GET", "progress/courses/7/cycles", None),
     (lambda c: c.start_lesson(LESSON), "POST", f"progress/lessons/{LESSON}/start", {}),
     (lambda c: c.complete_lesson(str(LESSON)), "POST", f"progress/lessons/{LESSON}/complete", {}),
     (
