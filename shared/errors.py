@@ -47,6 +47,11 @@ CODES: Mapping[str, Code] = {
     "enrollment_closed": Code(
         403, "Enrolment is by invitation", "The course does not take self-enrolment."
     ),
+    "payment_required": Code(
+        403,
+        "This course opens when it is paid for",
+        "The course takes no self-enrolment: a server enrols who has paid.",
+    ),
     "lesson_not_found": Code(
         404, "Lesson not found", "No such lesson, or the caller may not see it."
     ),
@@ -92,7 +97,17 @@ CODES: Mapping[str, Code] = {
         409, "The learner was erased", "The certificate is a stub without a person."
     ),
     "lesson_locked": Code(
-        409, "The lesson is locked", "Earlier lessons come first; details name them."
+        409,
+        "The lesson is locked",
+        "Something comes first, or its date has not come; details name what, and when it opens.",
+    ),
+    "course_locked": Code(
+        409, "Another course comes first", "Enrolment requires another course; details name it."
+    ),
+    "prerequisite_cycle": Code(
+        409,
+        "These prerequisites would wait for one another",
+        "The prerequisite would close a cycle; details name it, each waiting for the next.",
     ),
     "course_not_completed": Code(
         409, "The course is not completed", "Only a completed course can be taken again."

@@ -25,7 +25,8 @@ begin
            'profiles', 'courses', 'course_staff', 'cohorts', 'modules', 'lessons', 'resources',
            'enrollments', 'user_progress', 'module_progress', 'lesson_waivers', 'progress_events', 'audit_log',
            'daily_activity', 'user_assessment_attempts', 'certificates', 'notifications',
-           'notes', 'collections', 'collection_items')
+           'notes', 'collections', 'collection_items', 'lesson_prerequisites',
+           'module_prerequisites', 'course_prerequisites', 'access_overrides')
       union all
       select 'function ' || n.nspname || '.' || p.proname
         from pg_catalog.pg_proc p

@@ -18,8 +18,7 @@ create table public.lesson_prerequisites (
     references public.lessons (id, course_id) on update cascade on delete cascade
 );
 comment on table public.lesson_prerequisites is 'A lesson opens when the lessons that it requires are completed.';
-create index lesson_prerequisites_lesson_idx on public.lesson_prerequisites (lesson_id, course_id);
-create index lesson_prerequisites_course_idx on public.lesson_prerequisites (course_id);
+create index lesson_prerequisites_course_idx on public.lesson_prerequisites (course_id, lesson_id);
 create index lesson_prerequisites_requires_idx on public.lesson_prerequisites (requires_lesson_id);
 
 create table public.module_prerequisites (
@@ -33,8 +32,7 @@ create table public.module_prerequisites (
     references public.modules (id, course_id) on update cascade on delete cascade
 );
 comment on table public.module_prerequisites is 'A module opens when the modules that it requires are completed.';
-create index module_prerequisites_module_idx on public.module_prerequisites (module_id, course_id);
-create index module_prerequisites_course_idx on public.module_prerequisites (course_id);
+create index module_prerequisites_course_idx on public.module_prerequisites (course_id, module_id);
 create index module_prerequisites_requires_idx on public.module_prerequisites (requires_module_id);
 
 create table public.course_prerequisites (

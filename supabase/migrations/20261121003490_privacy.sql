@@ -91,7 +91,7 @@ as $$
            'public.past_progress', 'public.daily_activity', 'public.progress_events',
            'public.user_assessment_attempts', 'public.audit_log', 'public.notes',
            'public.collections', 'public.collection_items', 'public.certificates',
-           'public.notifications', 'private.certificate_exceptions', 'private.watch_sessions',
+           'public.notifications', 'public.access_overrides', 'private.certificate_exceptions', 'private.watch_sessions',
            'private.watch_credit', 'private.client_events']) as listed
     join pg_catalog.pg_class c on c.oid = to_regclass(listed)
     join pg_catalog.pg_attribute a on a.attrelid = c.oid and not a.attisdropped

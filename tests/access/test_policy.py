@@ -34,6 +34,20 @@ ROWS: dict[str, dict[str, str]] = {
         "open to all": "id = {lesson open}",
         "of a draft": "id = {lesson draft}",
     },
+    **{
+        f"public.{kind}_prerequisites": {
+            "of a published course": f"{kind}_id = {{{prefix}invite{suffix}}}",
+            "of a draft": f"{kind}_id = {{{prefix}draft{suffix}}}",
+        }
+        for kind, prefix, suffix in (
+            ("lesson", "lesson ", " second"),
+            ("module", "module ", " second"),
+            ("course", "", ""),
+        )
+    },
+    "public.access_overrides": {
+        f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
+    },
     "public.resources": {
         name: f"id = {{{name}}}"
         for name in (
@@ -115,6 +129,22 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
     "public.cohorts": {"new": {"course_id": "{main}", "name": "'Spring'"}},
     "public.modules": {"new": {"course_id": "{main}", "title": "'New'"}},
     "public.lessons": {"new": {"module_id": "{module first}", "title": "'New'"}},
+    "public.lesson_prerequisites": {
+        "new": {"lesson_id": "{lesson last}", "requires_lesson_id": "{lesson done}"}
+    },
+    "public.module_prerequisites": {
+        "new": {"module_id": "{module second}", "requires_module_id": "{module first}"}
+    },
+    "public.course_prerequisites": {
+        "new": {"course_id": "{main}", "requires_course_id": "{open}"}
+    },
+    "public.access_overrides": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "lesson_id": "{lesson last}",
+            "available_from": "now()",
+        }
+    },
     "public.resources": {
         "new": {"course_id": "{main}", "title": "'New'", "url": "'https://example.org/new'"}
     },
@@ -312,6 +342,7 @@ ARGUMENTS = {
     " where module_id = {module first} and archived_at is null)",
     "p_from": "{other}",
     "p_into": "{learner}",
+    "p_requires": "null",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
@@ -329,6 +360,9 @@ INSTEAD = {
         ),
         QUIZ,
     ),
+    "public.set_lesson_prerequisites": {"p_requires": "array[{lesson done}::uuid]"},
+    "public.set_module_prerequisites": {"p_requires": "array[{module second}::uuid]"},
+    "public.set_course_prerequisites": {"p_requires": "array[{open}::bigint]"},
     "public.grade_attempt": {"p_attempt_id": "{attempt of learner}"},
 }
 # Parameters with a default that are given all the same.
@@ -336,6 +370,7 @@ GIVEN = {
     "public.recalculate": ["p_enrollment_id"],
     "public.delete_course": ["p_force"],
     "public.drop_jobs": ["p_kind"],
+    "public.set_access_override": ["p_lesson_id"],
 }
 
 

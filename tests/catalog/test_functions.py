@@ -75,9 +75,9 @@ def liars(catalog: Catalog) -> list[str]:
 def test_volatility_is_true(catalog: Catalog) -> None:
     assert liars(catalog) == []
     with catalog.broken(
-        "set local role waymark_writer", "alter function private.open_lesson(uuid, uuid) stable"
+        "set local role waymark_writer", "alter function private.open_lesson(uuid, uuid, boolean) stable"
     ):
-        assert liars(catalog) == ["private.open_lesson(uuid,uuid)"]
+        assert liars(catalog) == ["private.open_lesson(uuid,uuid,boolean)"]
     with catalog.broken("alter function public.enroll(bigint) stable"):
         assert liars(catalog) == ["enroll(bigint)"]
 
@@ -196,13 +196,14 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
 
 
 def test_the_user_is_never_a_parameter_of_a_door(catalog: Catalog) -> None:
-    # An import says whose attempt it was, an exception whose certificate, a new cycle whose it is:
-    # staff and admins only.
+    # An import says whose attempt it was, an exception whose certificate, an override whose date, a new
+    # cycle whose it is: staff and admins only.
     others = [
         "import_attempt",
         "set_certificate_exception",
         "clear_certificate_exception",
         "start_cycle",
+        "set_access_override",
     ]
     names = catalog.column(
         """

@@ -69,7 +69,9 @@ class Scene:
         """How the course view shows the lesson."""
         view = self.learner.call("get_course_progress", p_course_id=self.course.id)
         (found,) = [
-            row["locked"] for row in view["lessons"] if row["lesson_id"] == str(lesson or self.lesson)
+            row["locked"]
+            for row in view["lessons"]
+            if row["lesson_id"] == str(lesson or self.lesson)
         ]
         return found
 

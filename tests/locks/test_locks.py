@@ -50,7 +50,9 @@ class LessonFirst:
 class ModuleFirst:
     def impose(self, scene: Scene) -> dict[str, Any]:
         scene.server.call(
-            "set_module_prerequisites", p_module_id=scene.module, p_requires=scene.course.modules[:1]
+            "set_module_prerequisites",
+            p_module_id=scene.module,
+            p_requires=scene.course.modules[:1],
         )
         return {"reason": "prerequisite", "module": scene.course.modules[0]}
 
@@ -199,12 +201,12 @@ def test_an_attempt_that_was_begun_may_be_handed_in(scene: Scene, rule: str) -> 
     RULES[rule]().impose(scene)
     again = scene.learner.call("start_attempt", p_lesson_id=scene.lesson)["attempt"]
     assert again["id"] == attempt["id"]
-    assert scene.learner.call(
-        "submit_attempt", p_attempt_id=attempt["id"], p_client_key="k"
-    )["changed"]
-    assert not scene.learner.call(
-        "submit_attempt", p_attempt_id=attempt["id"], p_client_key="k"
-    )["changed"], "the same submit again is the same answer"
+    assert scene.learner.call("submit_attempt", p_attempt_id=attempt["id"], p_client_key="k")[
+        "changed"
+    ]
+    assert not scene.learner.call("submit_attempt", p_attempt_id=attempt["id"], p_client_key="k")[
+        "changed"
+    ], "the same submit again is the same answer"
     assert refusal(DOORS["start attempt"], scene).code == "lesson_locked"
     assert refusal(DOORS["submit quiz"], scene).code == "lesson_locked"
 
@@ -432,9 +434,7 @@ def test_an_override_may_be_later_and_may_be_taken_back(scene: Scene) -> None:
         p_available_from=SOON,
     )  # fmt: skip
     assert_names(scene.lock(), {"reason": "drip", "lesson": scene.lesson, "available_at": SOON})
-    scene.server.call(
-        "set_access_override", p_user_id=scene.learner.user, p_lesson_id=scene.lesson
-    )
+    scene.server.call("set_access_override", p_user_id=scene.learner.user, p_lesson_id=scene.lesson)
     assert scene.lock() is None
 
 
@@ -595,7 +595,9 @@ def test_the_flag_follows_every_rule_that_comes_and_goes(scene: Scene) -> None:
                 p_module_id=scene.module,
                 p_requires=scene.course.modules[:1],
             ),
-            lambda: run("delete from public.module_prerequisites where module_id = %s", scene.module),
+            lambda: run(
+                "delete from public.module_prerequisites where module_id = %s", scene.module
+            ),
         ),
         (
             lambda: call(
@@ -614,9 +616,7 @@ def test_the_flag_follows_every_rule_that_comes_and_goes(scene: Scene) -> None:
         off()
     assert flags() == (False, False)
     # A lesson takes its rules along.
-    call(
-        "set_lesson_prerequisites", p_lesson_id=scene.lesson, p_requires=[scene.course.all[1]]
-    )
+    call("set_lesson_prerequisites", p_lesson_id=scene.lesson, p_requires=[scene.course.all[1]])
     call("move_lesson", p_lesson_id=scene.lesson, p_module_id=other.modules[0], p_position=1)
     assert flags() == (False, True)
     call("move_module", p_module_id=other.modules[0], p_course_id=scene.course.id, p_position=9)

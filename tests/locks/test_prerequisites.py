@@ -28,9 +28,7 @@ def things(operator: Actor, kind: str, count: int) -> list[Any]:
 
 
 def require(actor: Actor, kind: str, one: Any, other: Any) -> Any:
-    return actor.call(
-        f"set_{kind}_prerequisites", **{f"p_{kind}_id": one, "p_requires": [other]}
-    )
+    return actor.call(f"set_{kind}_prerequisites", **{f"p_{kind}_id": one, "p_requires": [other]})
 
 
 def ring(refused: Refused) -> list[str]:
@@ -130,9 +128,7 @@ def test_two_edits_at_once_that_close_a_ring_together_do_not_both_pass(
     assert outcome == ["prerequisite_cycle"]
 
 
-def test_only_authors_say_what_is_required(
-    operator: Actor, learner: Callable[[], Actor]
-) -> None:
+def test_only_authors_say_what_is_required(operator: Actor, learner: Callable[[], Actor]) -> None:
     course = make_course(operator, [2, 1])
     calls = (
         ("set_lesson_prerequisites", {"p_lesson_id": course.all[1], "p_requires": course.all[:1]}),
@@ -219,6 +215,4 @@ def test_who_sees_a_course_sees_its_prerequisites(
     visitor = actors("anon")
     rows = visitor.run("select lesson_id from public.lesson_prerequisites")
     assert {"lesson_id": course.all[1]} in rows
-    assert not visitor.run(
-        "select from public.course_prerequisites where course_id = %s", draft.id
-    )
+    assert not visitor.run("select from public.course_prerequisites where course_id = %s", draft.id)
