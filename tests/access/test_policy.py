@@ -56,7 +56,7 @@ ROWS: dict[str, dict[str, str]] = {
         "the learner's": "user_id = {learner} and module_id = {module first}",
         "the other's": "user_id = {other} and module_id = {module open}",
     },
-    "public.lesson_waivers": {"the learner's": "user_id = {learner} and lesson_id = {lesson last}"},
+    "public.lesson_waivers": {"the learner's": "user_id = {learner} and lesson_id = {lesson quiz}"},
     "public.daily_activity": {
         "the learner's": "user_id = {learner}",
         "the other's": "user_id = {other}",

@@ -270,7 +270,7 @@ def build(connection: Connection) -> World:
         "admin",
         "select public.excuse_lesson(%s, %s, 'Done at school')",
         world.users["learner"],
-        world.lessons["last"],
+        world.lessons["quiz"],
     )
     for person in ("learner", "other"):
         connection.execute(

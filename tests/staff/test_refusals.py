@@ -85,8 +85,7 @@ def members(scene: Scene) -> dict[str, Any]:
     }
 
 
-# Every staff command: what it is called with, and who may. Those of the last column tell of the change by
-# the lesson or module that they answer.
+# Every staff command: what it is called with, and who may.
 COMMANDS: dict[str, tuple[Arguments, set[str]]] = {
     "excuse_lesson": (lesson, GRADERS),
     "unexcuse_lesson": (waived, GRADERS),
