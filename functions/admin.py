@@ -1,6 +1,6 @@
 """Function `admin`: what staff and admins do for learners: exceptions, enrolments, cohorts, edits.
 
-Each route is one RPC, called with the caller's own token: the database knows who may, and audits it.
+Each route is one RPC, with the caller's own token: the database knows who may, and audits it.
 """
 
 from __future__ import annotations

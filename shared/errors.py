@@ -61,6 +61,7 @@ CODES: Mapping[str, Code] = {
     "course_not_found": Code(
         404, "Course not found", "No such course, or the caller may not see it."
     ),
+    "user_not_found": Code(404, "User not found", "Nobody has this id or e-mail address."),
     "cohort_not_found": Code(404, "Cohort not found", "The course has no such cohort."),
     "attempt_not_found": Code(
         404, "Attempt not found", "No such attempt, or it belongs to someone else."

@@ -70,7 +70,7 @@ ROWS: dict[str, dict[str, str]] = {
         "the learner's": "user_id = {learner} and module_id = {module first}",
         "the other's": "user_id = {other} and module_id = {module open}",
     },
-    "public.lesson_waivers": {"the learner's": "user_id = {learner} and lesson_id = {lesson last}"},
+    "public.lesson_waivers": {"the learner's": "user_id = {learner} and lesson_id = {lesson quiz}"},
     **{
         f"public.{table}": {
             f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")

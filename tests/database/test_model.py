@@ -497,9 +497,7 @@ class Waymark(RuleBasedStateMachine):
         following = self.model.next_lesson(user, self.pick(self.model.courses, which))
         lesson_id = self.pick(self.model.lessons, which)
         # What stands in the way of the end is waived first: that is what finishes courses.
-        self.exception(
-            "excuse_lesson", user, following[0].id if first and following else lesson_id
-        )
+        self.exception("excuse_lesson", user, following[0].id if first and following else lesson_id)
 
     @rule(which=PICK)
     def unexcuse(self, which: int) -> None:
@@ -508,9 +506,7 @@ class Waymark(RuleBasedStateMachine):
 
     @rule(who=PICK, which=PICK)
     def complete_for(self, who: int, which: int) -> None:
-        self.exception(
-            "complete_lesson_for", self.user(who), self.pick(self.model.lessons, which)
-        )
+        self.exception("complete_lesson_for", self.user(who), self.pick(self.model.lessons, which))
 
     @rule(who=PICK, which=PICK)
     def reopen_for(self, who: int, which: int) -> None:

@@ -231,7 +231,9 @@ def test_completing_for_a_learner_follows_no_rule_and_leaves_their_place(scene: 
     assert (audit["action"], audit["actor_id"]) == ("lesson.complete", scene.users["admin"])
     assert (audit["before"]["status"], audit["after"]["status"]) == ("not_started", "completed")
     before = scene.look()
-    assert tell(scene, "complete_lesson_for", scene.course.lessons[0][1], "admin")["changed"] is False
+    assert (
+        tell(scene, "complete_lesson_for", scene.course.lessons[0][1], "admin")["changed"] is False
+    )
     assert scene.look() == before
     scene.sound()
 
@@ -270,7 +272,9 @@ def test_what_takes_no_progress_is_not_completed_for_anyone(
             "update public.enrollments set status = 'withdrawn' where id = %s", scene.enrollment
         )
     else:
-        scene.operator.run(f"update public.lessons set {column} = %s where id = %s", value, lesson_id)
+        scene.operator.run(
+            f"update public.lessons set {column} = %s where id = %s", value, lesson_id
+        )
     before = scene.look()
     with pytest.raises(Refused) as refused:
         tell(scene, "complete_lesson_for", lesson_id, "admin")
@@ -287,7 +291,7 @@ def test_learners_read_their_own_waivers_and_write_none(scene: Scene) -> None:
     assert len(export["tables"]["lesson_waivers"]) == 1
 
 
-# All at once ---------------------------------------------------------------------------------------
+# All at once --------------------------------------------------------------------------------------
 
 
 def test_staff_and_learner_complete_at_once_and_it_counts_once(scene: Scene) -> None:

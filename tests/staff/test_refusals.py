@@ -85,8 +85,7 @@ def members(scene: Scene) -> dict[str, Any]:
     }
 
 
-# Every staff command: what it is called with, and who may. Those of the last column tell of the change by
-# the lesson or module that they answer.
+# Every staff command: what it is called with, and who may.
 COMMANDS: dict[str, tuple[Arguments, set[str]]] = {
     "excuse_lesson": (lesson, GRADERS),
     "unexcuse_lesson": (waived, GRADERS),
@@ -280,3 +279,24 @@ def test_a_cohort_of_another_course_is_none(scene: Scene) -> None:
     with pytest.raises(Refused, match="cohort_not_found"):
         scene.act("admin").call("assign_cohort", **{**members(scene), "p_cohort_id": other.cohort})
     assert scene.look() == before
+
+
+def imported(scene: Scene) -> dict[str, Any]:
+    scene.operator.run(
+        "update public.lessons set completion_rule = 'submit' where id = %s",
+        scene.course.lessons[0][0],
+    )
+    return {**lesson(scene), "p_percent": 90}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "import_attempt"])
+def test_a_command_waits_for_no_edit_of_another_course(scene: Scene, command: str) -> None:
+    """An update of an enrolment that passes for a raw one would lock all editors out, when it holds
+    its course already: two such would deadlock."""
+    build = imported if command == "import_attempt" else COMMANDS[command][0]
+    arguments, server, editor = build(scene), scene.act("server"), scene.actors()
+    server.run("set lock_timeout = '2s'")
+    with editor.connection.transaction():
+        editor.run("select pg_advisory_xact_lock_shared(private.editors_key())")
+        server.call(command, **arguments)
+    scene.sound()
