@@ -92,6 +92,7 @@ begin
   elsif (v.enrollment).id is null then
     perform private.fail('not_enrolled', 403, 'The learner is not enrolled in this course');
   end if;
+  v.enrollment := private.settled(v.enrollment);
   return v;
 end
 $$;
