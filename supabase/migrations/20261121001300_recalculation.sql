@@ -6,7 +6,7 @@
 create function private.recount_enrollment(p_user_id uuid, p_course_id bigint)
 returns table (
   completed_lessons integer, total_lessons integer, completed_weight bigint, total_weight bigint)
-language sql stable security definer set search_path = ''
+language sql stable security definer rows 1 set search_path = ''
 as $$
   select count(*) filter (where p.is_completed)::integer, count(*)::integer,
          coalesce(sum(l.weight) filter (where p.is_completed), 0), coalesce(sum(l.weight), 0)
@@ -21,7 +21,7 @@ create function private.recount_modules(p_user_id uuid, p_course_id bigint)
 returns table (
   module_id uuid, completion_rule text, completed_lessons integer, total_lessons integer,
   completed_quizzes integer, total_quizzes integer, started_at timestamptz)
-language sql stable security definer set search_path = ''
+language sql stable security definer rows 10 set search_path = ''
 as $$
   select m.id, m.completion_rule,
          count(*) filter (where p.is_completed and l.is_countable)::integer,
@@ -40,8 +40,8 @@ revoke execute on function private.recount_modules(uuid, bigint) from public;
 
 -- Counts enrolments and their modules again, and writes what differs: as recalculation (what differs is
 -- drift), for catalogue edits that were left to a job ('catalog'), and after an import of past progress
--- ('import', at the times of that progress, without messages). Returns what differs, each with before
--- and after; a dry run tells the same, locks nothing and writes nothing.
+-- ('import', at the times of that progress, without messages). A recalculation returns what differs, each
+-- with before and after; its dry run tells the same, locks nothing and writes nothing.
 --
 -- The caller who hands over enrolments of several courses, or of more than one learner, holds the
 -- editors' and the crossing key in shared form.
@@ -132,7 +132,7 @@ begin
              settled_version = r.settle_version
        where e.id = r.id;
     end if;
-    if r.differs or r.finishes then
+    if p_by = 'recalculation' and (r.differs or r.finishes) then
       v_found := v_found || jsonb_build_object(r.id, jsonb_build_object(
         'enrollment_id', r.id, 'course_id', r.course_id, 'user_id', r.user_id, 'by', r.cause,
         'before', r.before,
@@ -211,6 +211,7 @@ begin
                'completed_quizzes', w.completed_quizzes, 'total_quizzes', w.total_quizzes))
              order by w.module_id) as modules
       from wanted w
+     where p_by = 'recalculation'
      group by w.enrollment_id, w.course_id, w.user_id, w.cause
   loop
     v_found := v_found || jsonb_build_object(r.enrollment_id, coalesce(
