@@ -44,8 +44,8 @@ begin
   v_slice := private.recalculate_slice(null, d.cursor, p_limit, false, 0.5);
   v_failed := jsonb_array_length(v_slice -> 'failed');
   select count(*) into v_mended
-    from jsonb_array_elements(v_slice -> 'drift') as d
-   where d ->> 'by' = 'recalculation';
+    from jsonb_array_elements(v_slice -> 'drift') as one (drift)
+   where one.drift ->> 'by' = 'recalculation';
   v_drifted := v_mended + v_failed;
   update private.drift_checks
      set cursor = (v_slice ->> 'cursor')::uuid,
