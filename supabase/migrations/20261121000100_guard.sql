@@ -61,6 +61,8 @@ begin
         join pg_catalog.pg_namespace n on n.oid = taken.schema_oid
        where n.nspname = 'private'
          and (taken.name in (
+            'defer_settling', 'is_settling', 'make_event_partition', 'read_course_progress',
+            'recalculate_slice', 'settle_enrollments', 'settle_limit', 'settled',
             'add_counts', 'add_view_seconds', 'answered', 'apply_event', 'apply_events',
             'apply_views', 'as_stored', 'attempt_closed', 'attempt_json', 'attempt_refusal',
             'attempt_results', 'audit', 'backoff', 'begin_module', 'bookings', 'catalog_key',
