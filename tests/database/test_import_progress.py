@@ -25,7 +25,7 @@ def load(server: Actor, *rows: dict[str, Any], dry_run: bool = False) -> dict[st
     return answer
 
 
-def done(user: uuid.UUID | str, lesson: uuid.UUID | str, at: str = DAY, **more: Any) -> Any:
+def done(user: uuid.UUID | str | None, lesson: uuid.UUID | str, at: str = DAY, **more: Any) -> Any:
     """A completion."""
     return {
         "user": str(user),
