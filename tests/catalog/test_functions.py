@@ -84,9 +84,12 @@ def test_volatility_is_true(catalog: Catalog) -> None:
 
 def test_reads_are_not_called_writes(catalog: Catalog) -> None:
     """Every public get_ function is stable, so that it also works by GET."""
+    # One mends what it finds wrong by POST, and leaves it so by GET: tests/http/test_drift.py.
+    mending = {"get_course_progress"}
     for function in functions(catalog):
         if function["schema"] == "public":
-            assert function["volatility"] == ("s" if function["name"].startswith("get_") else "v")
+            reads = function["name"].startswith("get_") and function["name"] not in mending
+            assert function["volatility"] == ("s" if reads else "v")
 
 
 def test_public_functions_are_doors_only(catalog: Catalog) -> None:
