@@ -44,6 +44,8 @@ create table public.courses (
   total_lessons integer not null default 0 check (total_lessons >= 0),
   total_weight bigint not null default 0 check (total_weight >= 0),
   catalog_version bigint not null default 1,
+  settle_version bigint not null default 0,
+  is_settling boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -71,6 +73,9 @@ comment on column public.courses.total_lessons is 'Countable lessons: required, 
 comment on column public.courses.total_weight is 'Sum of the weights of the countable lessons.';
 comment on column public.courses.catalog_version is
   'Rises with every change of a lesson''s order, place or countability.';
+comment on column public.courses.settle_version is
+  'Counts the edits whose enrolments a job settles; an enrolment behind it is still settling.';
+comment on column public.courses.is_settling is 'Whether such a job is at it.';
 
 create index courses_published_idx on public.courses (id) where status = 'published';
 create index courses_category_idx on public.courses (category, id) where status = 'published';

@@ -31,6 +31,7 @@ create table public.enrollments (
   view_time_seconds bigint not null default 0 check (view_time_seconds >= 0),
   frontier_lesson_id uuid,
   frontier_version bigint,
+  settled_version bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint one_enrollment_per_user_and_course unique (user_id, course_id),
@@ -59,6 +60,8 @@ comment on column public.enrollments.frontier_lesson_id is
   'First incomplete countable lesson as of frontier_version; a cache, ask get_next_lesson instead.';
 comment on column public.enrollments.frontier_version is
   'courses.catalog_version the frontier was found at; another value means: look again.';
+comment on column public.enrollments.settled_version is
+  'courses.settle_version that the counters hold; a lower one means: settling, the next write counts first.';
 create index enrollments_course_idx on public.enrollments (course_id, id);
 -- Completions that may still have to be announced as expiring. No heartbeat changes these columns.
 create index enrollments_renewal_idx on public.enrollments (course_id, completed_at)

@@ -55,7 +55,8 @@ begin
     'current_module_id', (e).current_module_id,
     'current_lesson_id', (e).current_lesson_id,
     'current_section', (e).current_section,
-    'view_time_seconds', (e).view_time_seconds);
+    'view_time_seconds', (e).view_time_seconds,
+    'settling', private.is_settling(e));
 end
 $$;
 comment on function private.enrollment_json(public.enrollments) is 'An enrolment as callers see it.';
@@ -168,6 +169,7 @@ declare
   v private.lesson_access;
   v_course_id bigint;
   v_waived boolean;
+  v_settle_version bigint;
 begin
   select l.course_id into v_course_id from public.lessons l where l.id = p_lesson_id;
   if not found then
@@ -187,9 +189,9 @@ begin
          exists (
            select from public.lesson_waivers w
             where w.user_id = p_user_id and w.lesson_id = l.id),
-         c.sequential or c.has_rules
+         c.sequential or c.has_rules, c.settle_version
     into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent,
-         v.certificate_scored, v_waived, v.has_rules
+         v.certificate_scored, v_waived, v.has_rules, v_settle_version
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
@@ -209,6 +211,9 @@ begin
   perform private.require_active(v.enrollment);
   if (v.lesson).is_preview then
     perform private.fail('preview_lesson', 422, 'Preview lessons take no progress');
+  end if;
+  if (v.enrollment).settled_version < v_settle_version then
+    v.enrollment := private.settled(v.enrollment);
   end if;
   if v_waived then
     v.lesson := private.without_count(v.lesson);

@@ -80,6 +80,7 @@ begin
     'image_url', c.image_url,
     'enrollment_id', (e).id,
     'percent', (e).progress_percent,
+    'settling', (e).settled_version < c.settle_version,
     'total', (e).total_lessons,
     'completed', (e).completed_lessons,
     'completed_at', (e).completed_at,

@@ -321,6 +321,7 @@ ARGUMENTS = {
     "p_session_id": "gen_random_uuid()",
     "p_seconds": "5",
     "p_events": "'[]'::jsonb",
+    "p_rows": "'[]'::jsonb",
     "p_job_id": "0",
     "p_lease": "gen_random_uuid()",
     "p_error": "'no luck'",
