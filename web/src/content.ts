@@ -41,6 +41,7 @@ export class Content {
   async lesson(outline: Outline, id: string): Promise<LessonContent | null> {
     const kept = this.lessons.get(id)
     if (kept) return kept
+    if (!navigator.onLine) throw new WaymarkError('offline', 'This lesson is not on this device yet')
     const place = outline.modules.findIndex((module) => module.lessons.some((entry) => entry.id === id))
     const near = outline.modules.slice(place, place + 2).map((module) => module.id)
     const { data, error, status } = await this.supabase
@@ -48,10 +49,7 @@ export class Content {
       .select(COLUMNS)
       .in('module_id', near)
       .returns<LessonContent[]>()
-    if (error) {
-      if (!status) throw new WaymarkError('offline', 'This lesson is not on this device yet')
-      throw new WaymarkError(error.code, error.message, status)
-    }
+    if (error) throw new WaymarkError(error.code, error.message, status)
     for (const lesson of data) this.lessons.set(lesson.id, lesson)
     return this.lessons.get(id) ?? null
   }

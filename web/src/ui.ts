@@ -74,7 +74,8 @@ export function percentText(percent: number): string {
 export function minutes(seconds: number | null | undefined): string {
   if (!seconds) return ''
   const whole = Math.max(1, Math.round(seconds / 60))
-  return whole < 60 ? `${whole} min` : `${Math.floor(whole / 60)} h ${whole % 60 || ''}`.trim()
+  if (whole < 60) return `${whole} min`
+  return `${Math.floor(whole / 60)} h${whole % 60 ? ` ${whole % 60} min` : ''}`
 }
 
 export function clock(seconds: number): string {

@@ -313,6 +313,7 @@ export class Waymark {
 
   /** Call an RPC of the Data API. */
   async rpc<T>(name: string, parameters: Record<string, unknown> = {}): Promise<T> {
+    if (!navigator.onLine) throw offline()
     const { data, error, status } = await this.options.supabase.rpc(name, parameters)
     if (error) throw asError(status, error)
     return data as T
@@ -325,6 +326,8 @@ export class Waymark {
     body?: unknown,
     { tries = 3, keepalive = false } = {},
   ): Promise<T> {
+    // Not only to save the time: without a network a session that has run out cannot be refreshed.
+    if (!navigator.onLine) throw offline()
     const { supabase, functionsUrl, publishableKey } = this.options
     const { data } = await supabase.auth.getSession()
     const headers: Record<string, string> = { apikey: publishableKey }
@@ -336,7 +339,7 @@ export class Waymark {
         const sent = body === undefined ? {} : { body: JSON.stringify(body) }
         answer = await fetch(`${functionsUrl}/${path}`, { method, headers, keepalive, ...sent })
       } catch {
-        throw new WaymarkError('offline', 'There is no connection right now')
+        throw offline()
       }
       if (answer.ok) return (await answer.json()) as T
       const retryAfter = Number(answer.headers.get('Retry-After')) || null
@@ -389,6 +392,10 @@ export interface SavedAnswer {
   seq: number
 }
 
+function offline(): WaymarkError {
+  return new WaymarkError('offline', 'There is no connection right now')
+}
+
 export function isOffline(error: unknown): boolean {
   return error instanceof WaymarkError && error.code === 'offline'
 }
@@ -400,7 +407,7 @@ export function isQueued(outcome: unknown): outcome is Queued {
 function asError(status: number, body: unknown, retryAfter: number | null = null): WaymarkError {
   const { code, message, details } = body as { code?: string; message?: string; details?: unknown }
   if (!status || (!code && message?.includes('fetch'))) {
-    return new WaymarkError('offline', 'There is no connection right now')
+    return offline()
   }
   return new WaymarkError(
     code ?? String(status),
@@ -425,6 +432,7 @@ function parsed(details: unknown): unknown {
 /** A course's progress: what the server said last, with what this device is about to say laid over. */
 export class CourseView {
   progress: CourseProgress | null = null
+  private answers = 0
   private readonly pending = new Set<string>()
 
   constructor(
@@ -435,7 +443,13 @@ export class CourseView {
   /** Read it afresh; without a network what is known stays. Null progress: not enrolled. */
   async load(): Promise<void> {
     try {
-      this.progress = await this.waymark.courseProgress(this.id)
+      let progress, answers
+      // What was read while a command was being answered may be older than its answer.
+      do {
+        answers = this.answers
+        progress = await this.waymark.courseProgress(this.id)
+      } while (answers !== this.answers)
+      this.progress = progress
     } catch (error) {
       if (!isOffline(error) || !this.progress) throw error
     }
@@ -474,6 +488,7 @@ export class CourseView {
 
   /** Take in what an answer says. */
   apply({ progress, enrollment }: Outcome): void {
+    this.answers++
     const lesson = this.lesson(progress.lesson_id)
     if (!this.progress || !lesson) return
     lesson.status = progress.status

@@ -147,10 +147,11 @@ export class Course implements View {
     if (this.view.progress) {
       const { progress } = this.view
       const next = this.next
+      const hasBegun = progress.lessons.some((lesson) => lesson.status !== 'not_started')
       return html`<p class="actions">
         ${next?.lesson_id
           ? html`<a class="button" href="#/course/${this.id}/lesson/${next.lesson_id}">
-              ${next.review ? 'Look again' : progress.completed ? 'Continue learning' : 'Start learning'}
+              ${next.review ? 'Look again' : hasBegun ? 'Continue learning' : 'Start learning'}
             </a>`
           : next?.locked
             ? html`<span class="reason">${icon('lock')}${lockReason(next.locked)}</span>`

@@ -7,6 +7,7 @@ import { clock, icon } from '../ui'
 
 export class Notes {
   private notes: Note[] = []
+  private edits = 0
 
   constructor(
     private readonly app: App,
@@ -15,12 +16,15 @@ export class Notes {
   ) {}
 
   async load(): Promise<void> {
+    if (!navigator.onLine) return
+    const { edits } = this
     const { data } = await this.table
       .select('id, position_seconds, body, edited_at')
       .eq('lesson_id', this.lesson)
       .order('position_seconds', { nullsFirst: false })
       .order('created_at')
-    if (data) this.notes = data as Note[]
+    // What was read while something was being written may be older than that.
+    if (data && edits === this.edits) this.notes = data as Note[]
   }
 
   render(): TemplateResult {
@@ -71,11 +75,15 @@ export class Notes {
       body,
       edited_at: new Date().toISOString(),
     }
+    this.edits++
     this.notes = [...this.notes, note]
     form.reset()
     this.app.update()
     const place = { lesson_id: this.lesson, position_seconds: note.position_seconds, body }
-    const { error, status } = await this.table.insert({ id: note.id, ...place })
+    const { error, status } = navigator.onLine
+      ? await this.table.insert({ id: note.id, ...place })
+      : { error: { message: 'offline' }, status: 0 }
+    this.edits++
     if (!error) return
     if (!status) {
       this.app.waymark.outbox.add({ kind: 'note', note_id: note.id, ...place })
@@ -87,9 +95,11 @@ export class Notes {
 
   private async remove(note: Note): Promise<void> {
     const before = this.notes
+    this.edits++
     this.notes = before.filter((other) => other !== note)
     this.app.update()
     const { error } = await this.table.delete().eq('id', note.id)
+    this.edits++
     if (!error) return
     this.notes = before
     this.app.say(`Not deleted: ${error.message}`, 'error')
