@@ -17,12 +17,16 @@ from local.bootstrap import ROOT, STATE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 PACKAGE = "@sparticuz/chromium@149.0.0"
-SHA512 = "d8d1020552a5500f712145dbe1f4fc3a818a74026cf88dad358b1c3bc17073108a09603b166a4f2347dd571189a0826096b159627fb860426a0a1ab8addaf142"
+SHA512 = (
+    "d8d1020552a5500f712145dbe1f4fc3a818a74026cf88dad358b1c3bc1707310"
+    "8a09603b166a4f2347dd571189a0826096b159627fb860426a0a1ab8addaf142"
+)
 UNPACK = """
 const { brotliDecompressSync } = require('node:zlib')
 const { readFileSync, writeFileSync } = require('node:fs')
 for (const name of ['chromium', 'al2023.tar']) {
-  writeFileSync(`${name}`, brotliDecompressSync(readFileSync(`package/bin/${name}.br`)), { mode: 0o755 })
+  const packed = readFileSync(`package/bin/${name}.br`)
+  writeFileSync(name, brotliDecompressSync(packed), { mode: 0o755 })
 }
 """
 

@@ -1,4 +1,4 @@
-"""A browser, learners who are signed in, and a course that shows every kind of end in a few lessons."""
+"""A browser, learners who are signed in, and a course with every kind of lesson's end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The player for everybody: screen readers, keyboards, phones, the dark; and its pictures in the docs."""
+"""The player for everybody: screen readers, keyboards, phones, the dark; and its pictures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def test_no_page_has_a_serious_fault_for_screen_readers_or_eyes(
     open_browser: Open, account: Account, course: KnotsCourse, scheme: str, size: dict[str, int]
 ) -> None:
     start(account, course)
-    account.learner.client().complete_lesson(course.lessons["rope"])
+    with account.learner.client() as client:
+        client.complete_lesson(course.lessons["rope"])
     page = open_browser(
         account, color_scheme=scheme, viewport=size, reduced_motion="reduce"
     ).new_page()
@@ -55,7 +56,9 @@ def test_no_page_has_a_serious_fault_for_screen_readers_or_eyes(
     page.goto(course.url("quiz"))
     page.get_by_role("button", name="Start the quiz").click()
     faults = []
-    for url, ready in views(course).items():
+    pages = list(views(course).items())
+    # Small and dark: the pages that differ most.
+    for url, ready in pages if scheme == "light" else pages[1:6:2]:
         show(page, url, ready)
         page.evaluate(f"() => {{ {axe} }}")
         found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
@@ -135,9 +138,9 @@ def test_the_pictures_in_the_docs_can_be_taken(open_browser: Open, stack: Stack)
     course = KnotsCourse(found[0], "Reading Maps", dict(lessons))
     account = make_account(stack, "Ada Walker")
     start(account, course)
-    client = account.learner.client()
-    for lesson in ("scale", "symbols", "grid-references"):
-        client.complete_lesson(course.lessons[lesson])
+    with account.learner.client() as client:
+        for lesson in ("scale", "symbols", "grid-references"):
+            client.complete_lesson(course.lessons[lesson])
     with stack.connect() as connection:
         # A year of learning, for the heat map.
         connection.execute(

@@ -5,6 +5,8 @@ import { unsafeHTML } from 'lit-html/directives/unsafe-html.js'
 import { marked } from 'marked'
 
 DOMPurify.addHook('afterSanitizeAttributes', (node) => {
+  // A picture without words is taken for decoration.
+  if (node.tagName === 'IMG' && !node.hasAttribute('alt')) node.setAttribute('alt', '')
   if (node.tagName !== 'A') return
   node.setAttribute('target', '_blank')
   node.setAttribute('rel', 'noopener noreferrer')
