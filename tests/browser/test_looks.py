@@ -146,9 +146,9 @@ def test_the_pictures_in_the_docs_can_be_taken(open_browser: Open, stack: Stack)
         connection.execute(
             "insert into public.daily_activity"
             " (user_id, day, lessons_completed, view_seconds, attempts, first_at, last_at)"
-            " select %s, current_date - d, (d * 7919) %% 4, (d * 104729) %% 3600, 0,"
-            " now() - d * interval '1 day', now() - d * interval '1 day'"
-            " from generate_series(1, 330) d where (d * d + 3 * d) %% 7 < 4 or d < 9",
+            " select %s, current_date - d, abs(hashtext(d || 'a')) %% 5,"
+            " abs(hashtext(d || 'b')) %% 3600, 0, now() - d * interval '1 day', now() - d * interval '1 day'"
+            " from generate_series(1, 330) d where abs(hashtext(d || 'c')) %% 9 < 4 or d < 9",
             (account.id,),
         )
     light = open_browser(account, viewport=DESKTOP, color_scheme="light").new_page()

@@ -48,6 +48,11 @@ export function waypoint(status: Status, isLocked: boolean, isPending = false): 
   </span>`
 }
 
+/** A preview is a place to look from; it takes no progress. */
+export function viewpoint(): TemplateResult {
+  return html`<span class="waypoint viewpoint"></span>`
+}
+
 export function statusWords(status: Status, isLocked: boolean): string {
   return isLocked ? 'locked' : status.replace('_', ' ')
 }

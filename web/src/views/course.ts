@@ -3,7 +3,7 @@ import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import { markdown } from '../markdown'
 import type { CourseResources, Outline, OutlineLesson } from '../types'
-import { bar, contours, icon, lessonIcon, lockReason, minutes, percentText, statusWords, waypoint } from '../ui'
+import { bar, contours, icon, lessonIcon, lockReason, minutes, percentText, statusWords, viewpoint, waypoint } from '../ui'
 import type { CourseView, NextLesson } from '../waymark'
 
 /** The trail of a course: every module and lesson with where its learner stands. */
@@ -20,7 +20,9 @@ export function trail(
     const isOpen = isEnrolled || lesson.is_preview || outline.course.content_access === 'public'
     const kind = lesson.is_preview ? 'preview' : lesson.is_required ? '' : 'optional'
     const inside = html`
-      ${waypoint(status, !!reason && status !== 'completed', view.isPending(lesson.id))}
+      ${lesson.is_preview
+        ? viewpoint()
+        : waypoint(status, !!reason && status !== 'completed', view.isPending(lesson.id))}
       <span class="name">
         <span>${lesson.title}</span>
         <small>
@@ -28,7 +30,7 @@ export function trail(
           ${reason && status !== 'completed' ? html`<span class="reason">${reason}</span>` : nothing}
         </small>
       </span>
-      <span class="hidden">${isEnrolled ? statusWords(status, !!reason) : ''}</span>
+      <span class="hidden">${isEnrolled && !lesson.is_preview ? statusWords(status, !!reason) : ''}</span>
     `
     const isCurrent = options.current === lesson.id
     return html`<li class=${isCurrent ? 'current' : ''}>
