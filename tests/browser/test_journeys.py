@@ -351,12 +351,18 @@ def test_a_locked_lesson_says_why(page: Page, account: Account, course: KnotsCou
         body = answer.json()
         for lesson in body["lessons"]:
             if lesson["title"] == "Farewell":
-                lesson["locked"] = {"code": "lesson_locked", "message": "First: Quiz: knots"}
+                lesson["locked"] = {
+                    "reason": "sequential",
+                    "course": None,
+                    "module": None,
+                    "lesson": {"id": course.lessons["quiz"], "title": "Quiz: knots"},
+                    "available_at": "2060-01-31T08:00:00+00:00",
+                }
         route.fulfill(response=answer, json=body)
 
     page.route(re.compile(rf"progress/courses/{course.id}$"), lock)
     page.goto(course.url())
-    expect(page.get_by_text("First: Quiz: knots")).to_be_visible()
+    expect(page.get_by_text("First: Quiz: knots · Opens on 31 January 2060")).to_be_visible()
     expect(tick(page, "Farewell")).to_have_class(re.compile("locked"))
     expect(page.get_by_role("link", name="Farewell")).to_have_count(0)
 

@@ -28,7 +28,6 @@ export interface OutlineLesson {
   is_preview: boolean
   is_required: boolean
   completion_rule: string
-  locked?: Lock | boolean | string | null
 }
 
 export interface Outline {
@@ -116,6 +115,7 @@ export interface DashboardAnswer {
       module_title: string
       position_seconds: number
       review: boolean
+      locked?: Lock | null
     } | null
   }[]
 }

@@ -57,15 +57,15 @@ export function statusWords(status: Status, isLocked: boolean): string {
   return isLocked ? 'locked' : status.replace('_', ' ')
 }
 
-/** Why a lesson is closed, in words; whatever form the answer gives it. */
-export function lockReason(locked: Lock | boolean | string | null | undefined): string | null {
-  if (!locked) return null
-  if (typeof locked === 'string') return locked
-  if (locked === true) return 'Earlier lessons come first'
-  if (locked.message) return locked.message
-  const opens = Object.entries(locked).find(([name]) => /^(opens|available)/.test(name))?.[1]
-  if (typeof opens === 'string') return `Opens on ${day(opens)}`
-  return 'Earlier lessons come first'
+/** Why a lesson is closed, in words. */
+export function lockReason(lock: Lock | null | undefined): string | null {
+  if (!lock) return null
+  const first = lock.lesson ?? lock.module ?? lock.course
+  const parts = [
+    first && (lock.reason !== 'drip' || !lock.available_at) ? `First: ${first.title}` : '',
+    lock.available_at ? `Opens on ${day(lock.available_at)}` : '',
+  ]
+  return parts.filter(Boolean).join(' · ') || 'Not open yet'
 }
 
 export function bar(percent: number, label: string): TemplateResult {

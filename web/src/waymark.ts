@@ -33,12 +33,18 @@ export interface Enrollment {
   completed_at: string | null
 }
 
-/** What a lesson may say about being closed; the fields depend on the rule that closes it. */
+interface Named {
+  id: string | number
+  title: string
+}
+
+/** Why a lesson is closed: something comes first, or its date has not come. */
 export interface Lock {
-  code?: string
-  message?: string
-  opens_at?: string
-  [more: string]: unknown
+  reason: 'prerequisite' | 'sequential' | 'drip'
+  course: Named | null
+  module: Named | null
+  lesson: Named | null
+  available_at: string | null
 }
 
 export interface LessonState {
@@ -52,7 +58,7 @@ export interface LessonState {
   is_countable: boolean
   is_preview: boolean
   is_required: boolean
-  locked?: Lock | boolean | string | null
+  locked?: Lock | null
 }
 
 export interface CourseProgress {

@@ -15,26 +15,27 @@ export function trail(
   const isEnrolled = view.progress !== null
   const entry = (lesson: OutlineLesson): TemplateResult => {
     const state = view.lesson(lesson.id)
-    const reason = lockReason(state?.locked ?? lesson.locked)
     const status = view.status(lesson.id)
+    // What is finished stays open.
+    const reason = status === 'completed' ? null : lockReason(state?.locked)
     const isOpen = isEnrolled || lesson.is_preview || outline.course.content_access === 'public'
     const kind = lesson.is_preview ? 'preview' : lesson.is_required ? '' : 'optional'
     const inside = html`
       ${lesson.is_preview
         ? viewpoint()
-        : waypoint(status, !!reason && status !== 'completed', view.isPending(lesson.id))}
+        : waypoint(status, !!reason, view.isPending(lesson.id))}
       <span class="name">
         <span>${lesson.title}</span>
         <small>
           ${lessonIcon(lesson.type)} ${[minutes(lesson.duration_seconds), kind].filter(Boolean).join(' · ')}
-          ${reason && status !== 'completed' ? html`<span class="reason">${reason}</span>` : nothing}
+          ${reason ? html`<span class="reason">${reason}</span>` : nothing}
         </small>
       </span>
       <span class="hidden">${isEnrolled && !lesson.is_preview ? statusWords(status, !!reason) : ''}</span>
     `
     const isCurrent = options.current === lesson.id
     return html`<li class=${isCurrent ? 'current' : ''}>
-      ${isOpen && (!reason || status === 'completed')
+      ${isOpen && !reason
         ? html`<a href="#/course/${outline.course.id}/lesson/${lesson.id}" aria-current=${isCurrent ? 'step' : nothing}>${inside}</a>`
         : html`<span class="closed">${inside}</span>`}
     </li>`
@@ -151,7 +152,7 @@ export class Course implements View {
       const next = this.next
       const hasBegun = progress.lessons.some((lesson) => lesson.status !== 'not_started')
       return html`<p class="actions">
-        ${next?.lesson_id
+        ${next?.lesson_id && !next.locked
           ? html`<a class="button" href="#/course/${this.id}/lesson/${next.lesson_id}">
               ${next.review ? 'Look again' : hasBegun ? 'Continue learning' : 'Start learning'}
             </a>`

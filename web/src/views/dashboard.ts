@@ -2,7 +2,7 @@
 import { html, nothing, svg, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import type { DashboardAnswer } from '../types'
-import { bar, clock, day, icon, minutes, percentText } from '../ui'
+import { bar, clock, day, icon, lockReason, minutes, percentText } from '../ui'
 
 type Enrolled = DashboardAnswer['courses'][number]
 
@@ -24,7 +24,9 @@ export function resume(course: Enrolled): TemplateResult {
         ${bar(course.percent, `Progress in ${course.title}`)}<span>${percentText(course.percent)}</span>
       </p>
     </div>
-    ${place
+    ${place?.locked
+      ? html`<span class="reason">${icon('lock')} ${lockReason(place.locked)}</span>`
+      : place
       ? html`<a class="button" href="#/course/${course.course_id}/lesson/${place.lesson_id}">
           ${place.review ? 'Look again' : 'Continue learning'}<span class="hidden">: ${course.title}</span>
         </a>`

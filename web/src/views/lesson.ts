@@ -6,7 +6,7 @@ import type { LessonContent } from '../content'
 import { markdown } from '../markdown'
 import type { Outline, OutlineLesson } from '../types'
 import { bar, clock, icon, lockReason, minutes, percentText } from '../ui'
-import { Heartbeat, isQueued, WaymarkError, type CourseView, type Outcome } from '../waymark'
+import { Heartbeat, isQueued, WaymarkError, type CourseView, type Lock, type Outcome } from '../waymark'
 import { trail } from './course'
 import { Notes } from './notes'
 import { Quiz } from './quiz'
@@ -40,7 +40,7 @@ export class Lesson implements View {
     this.outline = outline
     this.lesson = await app.content.lesson(outline, this.id)
     this.title = this.lesson?.title ?? this.entry?.title ?? 'Lesson'
-    this.closed = lockReason(view.lesson(this.id)?.locked)
+    this.closed = view.status(this.id) === 'completed' ? null : lockReason(view.lesson(this.id)?.locked)
     await Promise.all([
       app.user ? this.notes.load() : null,
       this.quiz?.load(),
@@ -74,7 +74,11 @@ export class Lesson implements View {
           <a href="#/course/${this.course}">${icon('left')}${this.outline.course.title}</a>
         </p>
         <h1 tabindex="-1">${this.title}</h1>
-        ${lesson ? this.content(lesson) : this.forbidden()}
+        ${this.closed
+          ? html`<section class="empty"><p>${icon('lock')} ${this.closed}</p></section>`
+          : lesson
+            ? this.content(lesson)
+            : this.forbidden()}
       </article>
     </div>`
   }
@@ -104,8 +108,8 @@ export class Lesson implements View {
     try {
       await Promise.all([this.app.waymark.start(this.id), this.quiz?.load()])
     } catch (error) {
-      if (error instanceof WaymarkError && error.code === 'lesson_locked') this.closed = error.message
-      else throw error
+      if (!(error instanceof WaymarkError) || error.code !== 'lesson_locked') throw error
+      this.closed = lockReason(error.details as Lock | null) ?? error.message
     }
     if (lesson.type !== 'video') this.listen(null)
   }
@@ -132,9 +136,6 @@ export class Lesson implements View {
   }
 
   private content(lesson: LessonContent): TemplateResult {
-    if (this.closed) {
-      return html`<section class="empty"><p>${icon('lock')} ${this.closed}</p></section>`
-    }
     return html`
       <p class="facts">
         ${[
@@ -262,6 +263,10 @@ export class Lesson implements View {
 
   private settled(outcome: Outcome): void {
     if (outcome.changed && outcome.certificate) this.isCourseDone = true
+    if (outcome.changed && this.view.progress?.lessons.some((lesson) => lesson.locked)) {
+      // What waited for this lesson may be open now.
+      void this.view.load().then(() => this.app.update(), () => {})
+    }
     this.app.update()
   }
 }
