@@ -10,6 +10,7 @@ from functions import (
     assessments,
     certificates,
     notifications,
+    openapi,
     progress,
     recalculate,
 )
@@ -19,6 +20,7 @@ FUNCTIONS = (
     assessments.FUNCTION,
     certificates.FUNCTION,
     notifications.FUNCTION,
+    openapi.FUNCTION,
     progress.FUNCTION,
     recalculate.FUNCTION,
 )

@@ -6,6 +6,7 @@ installed, and for any user.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -48,8 +49,11 @@ def find() -> Chromium:
     if named:
         return Chromium(Path(named))
     folder = STATE / "chromium" / PACKAGE.rpartition("@")[2]
-    if not (folder / "ready").exists():
-        _fetch(folder)
+    with (STATE / "chromium.lock").open("a") as lock:
+        # Two workers of one run fetch once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ready").exists():
+            _fetch(folder)
     return Chromium(folder / "chromium", {"LD_LIBRARY_PATH": str(folder / "lib")})
 
 
