@@ -102,7 +102,7 @@ export class Quiz {
   private result(attempt: Attempt): TemplateResult {
     const { results } = attempt
     return html`<div class="result ${attempt.passed ? 'passed' : attempt.status === 'graded' ? 'failed' : ''}" role="status">
-        <h2>${verdict(attempt)}</h2>
+        <h2 tabindex="-1">${verdict(attempt)}</h2>
         ${attempt.status === 'graded'
           ? html`<p>
               ${attempt.correct_count} of ${attempt.total_questions} right${attempt.expired
@@ -356,6 +356,8 @@ export class Quiz {
       this.shown = outcome.attempt
       await this.load()
       this.onOutcome(outcome)
+      // The result stands above the questions, and whoever handed in is below them.
+      document.querySelector<HTMLElement>('.result h2')?.focus()
     })
   }
 }
@@ -382,12 +384,18 @@ function explained(question: Question, answer: Answer | undefined, result: Quest
     <p>
       ${icon(result.correct ? 'tick' : 'close')}
       <span class="hidden">${result.correct ? 'Right' : 'Not right'}:</span>
-      ${answer == null ? html`<i>no answer</i>` : told(question, answer)}
+      ${answer == null ? html`<i>no answer</i>` : inline(told(question, answer))}
       <small>${result.points ?? '–'} of ${result.max_points}</small>
     </p>
-    ${result.correct || result.key == null ? nothing : html`<p class="key">Right: ${told(question, result.key)}</p>`}
+    ${result.correct || result.key == null ? nothing : html`<p class="key">Right: ${inline(told(question, rightAnswer(result.key)))}</p>`}
     ${result.explanation ? markdown(result.explanation) : nothing}
   </li>`
+}
+
+/** A key holds what is right under a name that depends on the kind of question. */
+function rightAnswer(key: unknown): unknown {
+  const { correct, answer, accepted } = key as Record<string, unknown>
+  return correct ?? answer ?? accepted
 }
 
 /** An answer or a key in words. */
@@ -398,10 +406,7 @@ function told(question: Question, value: unknown): string {
     if (Array.isArray(part)) return part.map(say).join(question.kind === 'ordering' ? ' → ' : ', ')
     if (part && typeof part === 'object') {
       const entries = Object.entries(part)
-      if (question.kind === 'matching') {
-        return entries.map(([left, right]) => `${say(left)}: ${say(right)}`).join('; ')
-      }
-      return entries.filter(([name]) => name !== 'tolerance').map(([, more]) => say(more)).join(', ')
+      return entries.map(([left, right]) => `${say(left)}: ${say(right)}`).join('; ')
     }
     return named.find(({ id }) => id === part)?.text ?? String(part)
   }
