@@ -491,13 +491,26 @@ class Waymark(RuleBasedStateMachine):
         self.check()
         self.check_reads(user, self.model.course_of(self.model.lessons[lesson_id]))
 
-    @rule(who=PICK, which=PICK, first=st.sampled_from([True, False]))
-    def excuse(self, who: int, which: int, first: bool) -> None:
+    @rule(
+        who=PICK,
+        which=PICK,
+        first=st.booleans(),
+        completes=st.booleans(),
+        back=st.sampled_from([False, False, True]),
+    )
+    def excuse(self, who: int, which: int, first: bool, completes: bool, back: bool) -> None:
         user = self.user(who)
-        following = self.model.next_lesson(user, self.pick(self.model.courses, which))
         lesson_id = self.pick(self.model.lessons, which)
         # What stands in the way of the end is waived first: that is what finishes courses.
-        self.exception("excuse_lesson", user, following[0].id if first and following else lesson_id)
+        following = self.model.next_lesson(user, self.pick(self.model.courses, which))
+        if first and following:
+            lesson_id = following[0].id
+        self.exception("excuse_lesson", user, lesson_id)
+        if completes and lesson_id is not None:
+            place = list(self.model.lessons).index(lesson_id)
+            self.lesson_command("complete_lesson", who, place, 1)
+        if back:
+            self.exception("unexcuse_lesson", user, lesson_id)
 
     @rule(which=PICK)
     def unexcuse(self, which: int) -> None:
