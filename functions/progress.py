@@ -108,6 +108,8 @@ ROUTES = (
         "get_module_progress",
         "Progress in one module",
     ),
+    Route("GET", "programs", "get_my_programs", "Programs that the learner is in"),
+    Route("POST", "programs/{program}/enroll", "enroll_program", "Enrol in an open program"),
     Route("GET", "courses/{course}/next", "get_next_lesson", "Where to go on"),
 )
 

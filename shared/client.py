@@ -114,6 +114,51 @@ class Cycles(TypedDict):
     past: list[PastCycle]
 
 
+class ProgramCourse(TypedDict):
+    """A course of a program, as its learner stands in it; percent is None unless enrolled."""
+
+    course_id: int
+    slug: str
+    title: str
+    status: str
+    is_required: bool
+    weight: int
+    is_enrolled: bool
+    percent: float | None
+    completed_at: str | None
+
+
+class Program(TypedDict):
+    """A program that the learner is in."""
+
+    id: int
+    slug: str
+    title: str
+    author: str | None
+    image_url: str | None
+    status: str
+    enrolled_at: str
+    completed_at: str | None
+    percent: float
+    completed_courses: int
+    total_courses: int
+    certificate_id: str | None
+    courses: list[ProgramCourse]
+
+
+class Programs(TypedDict):
+    """Answer of `programs`."""
+
+    programs: list[Program]
+
+
+class ProgramEnrolled(TypedDict):
+    """Answer of `enroll_program`."""
+
+    program: Program
+    changed: bool
+
+
 class Started(TypedDict):
     """Answer of `start_lesson`."""
 
@@ -441,7 +486,8 @@ class Certificate(TypedDict):
     """An issued certificate as its owner and admins see it; all but the status is a snapshot."""
 
     id: str
-    course_id: int
+    course_id: int | None
+    program_id: int | None
     cycle: int
     code: str
     status: Literal["valid", "revoked", "superseded", "expired"]
@@ -782,6 +828,16 @@ class _Base(Generic[H]):
     def cycles(self, course: int) -> Call[Cycles | None]:
         """The present run through a course, whether another may begin, and those before."""
         return Call("GET", _path("progress/courses/{}/cycles", course))
+
+    @endpoint
+    def programs(self) -> Call[Programs]:
+        """The programs that the learner is in, with their courses."""
+        return Call("GET", "progress/programs")
+
+    @endpoint
+    def enroll_program(self, program: int) -> Call[ProgramEnrolled]:
+        """Enrol in an open program; its courses are entered one by one."""
+        return Call("POST", _path("progress/programs/{}/enroll", program))
 
     @endpoint
     def start_lesson(self, lesson: Id) -> Call[Started]:

@@ -386,6 +386,8 @@ begin
      select from private.client_events c
       where c.user_id = v_user_id and c.event_id = (x.event).id);
   v_late := private.record_late_events(v_user_id, v_fresh);
+  -- Programs come last: their rows are locked behind everything that the events lock.
+  perform set_config('waymark.programs', 'later', true);
   if v_late <> '{}' then
     foreach v_event in array v_fresh loop
       if v_event.place = any (v_late) then
@@ -426,6 +428,16 @@ begin
     v_from := v_to + 1;
   end loop;
 
+  perform set_config('waymark.programs', '', true);
+  if exists (select from unnest(v_results) as r where r -> 'completed' = 'true') then
+    perform private.finish_programs(array(
+      select e.id from public.enrollments e
+       where e.user_id = v_user_id and e.completed_at is not null
+         and e.course_id in (
+           select l.course_id from public.lessons l
+            where l.id in (select (r ->> 'lesson_id')::uuid from unnest(v_results) as r
+                            where r -> 'completed' = 'true'))));
+  end if;
   -- What was refused may be sent again, and may then be earned.
   insert into private.client_events (user_id, event_id)
   select v_user_id, e.id

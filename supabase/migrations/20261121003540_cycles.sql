@@ -240,6 +240,9 @@ begin
   select * into e from public.enrollments
    where user_id = v_user_id and course_id = p_course_id
      for no key update;
+  if e.id is null then
+    e := private.my_enrollment(p_course_id);  -- A course unseen is not found.
+  end if;
   if e.cycle_started_at > private.clock() and e.current_lesson_id is null then
     -- Another tab was faster, and nothing has been done since.
     return jsonb_build_object('enrollment', private.enrollment_json(e), 'changed', false);
@@ -347,6 +350,9 @@ begin
   select * into e from public.enrollments
    where user_id = v_user_id and course_id = p_course_id
      for no key update;
+  if e.id is null then
+    e := private.my_enrollment(p_course_id);  -- A course unseen is not found.
+  end if;
   if e.id is null or e.status = 'withdrawn' then
     perform private.require_active(e);
   end if;

@@ -238,7 +238,9 @@ begin
   for c in
     select x.*
       from public.certificates x
-      join public.certificates y on y.course_id = x.course_id and y.cycle = x.cycle
+      join public.certificates y
+        on (y.course_id, y.program_id, y.cycle) is not distinct from
+           (x.course_id, x.program_id, x.cycle)
        and y.superseded_at is null and y.user_id in (p_from, p_into) and y.user_id <> x.user_id
        and (y.revoked_at is not null, y.issued_at, y.id)
          < (x.revoked_at is not null, x.issued_at, x.id)
@@ -249,8 +251,9 @@ begin
        set superseded_at = v_now,
            superseded_by = (
              select y.id from public.certificates y
-              where y.user_id in (p_from, p_into) and y.id <> c.id and y.course_id = c.course_id
-                and y.cycle = c.cycle and y.superseded_at is null)
+              where y.user_id in (p_from, p_into) and y.id <> c.id and y.superseded_at is null
+                and (y.course_id, y.program_id, y.cycle) is not distinct from
+                    (c.course_id, c.program_id, c.cycle))
      where x.id = c.id;
   end loop;
   for c in select * from public.certificates x where x.user_id = p_from order by x.id loop
@@ -465,6 +468,11 @@ begin
   v_certificates := private.merge_certificates(p_from, p_into);
   perform private.move_saved(p_from, p_into);
 
+  update public.program_enrollments i
+     set enrolled_at = least(i.enrolled_at, f.enrolled_at),
+         completed_at = least(i.completed_at, f.completed_at)
+    from public.program_enrollments f
+   where i.user_id = p_into and f.user_id = p_from and i.program_id = f.program_id;
   update private.watch_credit i
      set spent = i.spent + f.spent
     from private.watch_credit f
@@ -502,6 +510,8 @@ begin
   loop
     perform private.recalculate_enrollment(v_enrollment_id, false);
   end loop;
+  perform private.finish_programs(array(
+    select e.id from public.enrollments e where e.user_id = p_into));
   delete from auth.users where id = p_from;
   perform private.audit('user.merge', null, p_into, 'user:' || p_into, p_reason,
     jsonb_build_object('user_id', p_from), jsonb_build_object('courses', v_course_ids,

@@ -75,7 +75,11 @@ ROWS: dict[str, dict[str, str]] = {
         f"public.{table}": {
             f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
         }
-        for table in ("daily_activity", "past_cycles", "past_progress")
+        for table in ("daily_activity", "past_cycles", "past_progress", "program_enrollments")
+    },
+    "public.programs": {name: f"id = {{program {name}}}" for name in ("published", "draft")},
+    "public.program_courses": {
+        name: f"program_id = {{program {name}}}" for name in ("published", "draft")
     },
     "public.progress_events": {
         "the learner's": "user_id = {learner} and kind = 'lesson_uncompleted'",
@@ -274,6 +278,18 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
             "issued_on": "current_date",
         }
     },
+    "public.programs": {"new": {"slug": "'brand-new-program'", "title": "'New'"}},
+    "public.program_courses": {
+        "new": {
+            "program_id": "{program published}",
+            "course_id": "{invite}",
+            "position": "7",
+        }
+    },
+    "public.program_enrollments": {
+        f"the {person}'s": {"user_id": f"{{{person}}}", "program_id": "{program draft}"}
+        for person in ("learner", "other")
+    },
     "public.past_cycles": {
         "the learner's": {
             "user_id": "{learner}",
@@ -344,6 +360,7 @@ ARGUMENTS = {
     "p_from": "{other}",
     "p_into": "{learner}",
     "p_requires": "null",
+    "p_program_id": "{program published}",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
@@ -364,12 +381,16 @@ INSTEAD = {
     "public.set_lesson_prerequisites": {"p_requires": "array[{lesson done}::uuid]"},
     "public.set_module_prerequisites": {"p_requires": "array[{module second}::uuid]"},
     "public.set_course_prerequisites": {"p_requires": "array[{open}::bigint]"},
+    "public.put_program": {
+        "p_document": """'{{"slug": "put-by-policy", "title": "New", "courses": []}}'::jsonb"""
+    },
     "public.grade_attempt": {"p_attempt_id": "{attempt of learner}"},
 }
 # Parameters with a default that are given all the same.
 GIVEN = {
     "public.recalculate": ["p_enrollment_id"],
     "public.delete_course": ["p_force"],
+    "public.delete_program": ["p_force"],
     "public.drop_jobs": ["p_kind"],
     "public.set_access_override": ["p_lesson_id"],
 }

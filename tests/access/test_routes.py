@@ -39,6 +39,7 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
         "course": str(world.courses["main"]),
         "lesson": world.lessons["fresh"],
         "module": world.modules["first"],
+        "program": str(world.ids["program published"]),
         "certificate": world.ids["certificate of learner"],
         "cohort": world.ids["cohort"],
         "enrollment": world.ids["enrollment of learner"],

@@ -294,6 +294,21 @@ def build(connection: Connection) -> World:
         world.users["learner"],
         world.lessons["quiz"],
     )
+    for status in ("published", "draft"):
+        world.ids[f"program {status}"] = _one(
+            connection,
+            "insert into public.programs (slug, title, status) values (%s, 'Program', %s)"
+            " returning id",
+            f"{status}-program-{mark}",
+            status,
+        )
+        connection.execute(
+            "insert into public.program_courses (program_id, course_id, position)"
+            " values (%s, %s, 0)",
+            [world.ids[f"program {status}"], world.courses["main"]],
+        )
+    for person in ("learner", "other"):
+        world.call(person, "select public.enroll_program(%s)", world.ids["program published"])
     # Runs of before, through courses that nobody here is in.
     for person, course in (("learner", "invite"), ("other", "draft")):
         connection.execute(
@@ -327,6 +342,9 @@ def build(connection: Connection) -> World:
 
 def remove(connection: Connection, world: World) -> None:
     """Take a world that was built for good away again."""
+    for name in ("published", "draft"):
+        program = world.ids[f"program {name}"]
+        connection.execute("select private.delete_program(%s, true)", [program])
     for course in world.courses.values():
         connection.execute("select private.delete_course(%s, true)", [course])
     connection.execute(

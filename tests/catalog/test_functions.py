@@ -236,6 +236,7 @@ def test_anonymous_calls_what_is_meant_for_everyone(catalog: Catalog) -> None:
         "get_course_resources(bigint)",
         # It tells a visitor to sign in.
         "get_my_dashboard(text,integer)",
+        "get_programs(bigint,integer)",
         "get_status_list(bigint)",
         "search_catalog(text,text,integer)",
         "unsubscribe_mail(uuid)",
