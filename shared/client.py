@@ -65,6 +65,7 @@ class Enrollment(TypedDict):
     completed_lessons: int
     total_lessons: int
     progress_percent: float
+    settling: bool
     completed_at: str | None
     last_accessed_at: str | None
     current_module_id: str | None
@@ -308,6 +309,7 @@ class CourseProgress(TypedDict):
     total: int
     completed: int
     percent: float
+    settling: bool
     completed_lesson_ids: list[str]
     optional: OptionalLessons
     lessons: list[LessonState]
@@ -326,6 +328,7 @@ class CourseSummary(TypedDict):
     in_progress: int
     not_started: int
     percent: float
+    settling: bool
     current_module_id: str | None
     current_lesson_id: str | None
     current_section: str | None
@@ -465,12 +468,25 @@ class Regraded(TypedDict):
     cursor: str | None
 
 
+class Drift(TypedDict):
+    """What counting again has found in one enrolment; by says whether it had drifted."""
+
+    enrollment_id: str
+    course_id: int
+    by: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    modules: list[dict[str, Any]]
+
+
 class Slice(TypedDict):
     """Answer of `recalculate_course` and `recalculate_all`; a cursor means that there is more."""
 
     checked: int
     changed: int
     cursor: str | None
+    drift: list[Drift]
+    failed: list[dict[str, str]]
 
 
 class Recalculated(Slice):
@@ -608,6 +624,7 @@ class DashboardCourse(TypedDict):
     image_url: str | None
     enrollment_id: str
     percent: float
+    settling: bool
     total: int
     completed: int
     completed_at: str | None

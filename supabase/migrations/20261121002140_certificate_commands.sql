@@ -17,9 +17,8 @@ as $$
 begin
   if not private.is_admin() then
     perform private.fail('not_allowed', 403, 'Only admins may do this');
-  elsif coalesce(btrim(p_reason), '') = '' or char_length(p_reason) > 2000 then
-    perform private.fail('invalid_value', 422, 'A reason of at most 2000 characters is needed');
   end if;
+  perform private.check_reason(p_reason);
 end
 $$;
 comment on function private.require_reason(text) is

@@ -159,6 +159,7 @@ begin
   end loop;
 
   select * into e from public.enrollments where user_id = p_user_id and course_id = p_course_id;
+  e := private.settled(e);
   -- After the lock, not as of the transaction's start: what waited for it belongs to the old cycle.
   if v_now = now() then
     v_now := clock_timestamp();

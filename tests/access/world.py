@@ -144,6 +144,8 @@ def build(connection: Connection) -> World:
         ("open", "open", 0),
         ("invite", "invite", 0),
         ("draft", "draft", 0),
+        ("invite second", "invite", 1),
+        ("draft second", "draft", 1),
     ):
         world.modules[name] = _one(
             connection,
@@ -167,6 +169,8 @@ def build(connection: Connection) -> World:
             ("open quiz", "open", {"is_required": False}),
             ("invite", "invite", {}),
             ("draft", "draft", {}),
+            ("invite second", "invite second", {}),
+            ("draft second", "draft second", {}),
         )
     ):
         values = {"content": f"Secret of {name}", **more}
@@ -187,6 +191,24 @@ def build(connection: Connection) -> World:
     connection.execute(
         "update public.lessons set archived_at = now() where id = %s", [world.lessons["archived"]]
     )
+    for course in ("invite", "draft"):
+        for kind, ids in (("lesson", world.lessons), ("module", world.modules)):
+            connection.execute(
+                sql.SQL("insert into public.{} values (%s, %s)").format(
+                    sql.Identifier(f"{kind}_prerequisites")
+                ),
+                [ids[f"{course} second"], ids[course]],
+            )
+        connection.execute(
+            "insert into public.course_prerequisites values (%s, %s)",
+            [world.courses[course], world.courses["open"]],
+        )
+    for person, lesson in (("learner", "timed"), ("other", "open")):
+        connection.execute(
+            "insert into public.access_overrides (user_id, lesson_id, available_from) "
+            "values (%s, %s, now())",
+            [world.users[person], world.lessons[lesson]],
+        )
     for name, course, lesson in (
         ("of the course", "main", None),
         ("of a lesson", "main", "fresh"),
@@ -265,6 +287,12 @@ def build(connection: Connection) -> World:
         "select public.set_certificate_exception(%s, %s, 'allow', 'Finished elsewhere')",
         world.users["learner"],
         world.courses["main"],
+    )
+    world.call(
+        "admin",
+        "select public.excuse_lesson(%s, %s, 'Done at school')",
+        world.users["learner"],
+        world.lessons["quiz"],
     )
     for status in ("published", "draft"):
         world.ids[f"program {status}"] = _one(
