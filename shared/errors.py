@@ -70,7 +70,6 @@ CODES: Mapping[str, Code] = {
         404, "Enrolment not found", "No such enrolment, or it belongs to someone else."
     ),
     "program_not_found": Code(404, "Program not found", "No such program, or it is not published."),
-    "user_not_found": Code(404, "User not found", "There is no account of this id."),
     "certificate_not_found": Code(
         404,
         "Certificate not found",

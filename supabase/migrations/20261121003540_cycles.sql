@@ -179,7 +179,8 @@ begin
                     'started_at', mp.started_at, 'completed_at', mp.completed_at)
                     order by mp.started_at, mp.module_id)
              from public.module_progress mp
-            where mp.user_id = e.user_id and mp.course_id = e.course_id), '[]')
+            where mp.user_id = e.user_id and mp.course_id = e.course_id
+              and mp.started_at is not null), '[]')
     from public.courses c
    where c.id = e.course_id;
 
@@ -195,7 +196,14 @@ begin
          m.last_accessed, m.completed_at, m.completed_on, m.view_time_seconds, m.position_seconds,
          m.watched, m.attempts, m.best_score
     from moved m;
+  -- What is waived stays waived: the rows that hold such totals begin anew, the others go.
   delete from public.module_progress mp
+   where mp.user_id = e.user_id and mp.course_id = e.course_id and not exists (
+     select from public.lesson_waivers w
+       join public.lessons l on l.id = w.lesson_id
+      where w.user_id = mp.user_id and l.module_id = mp.module_id);
+  update public.module_progress mp
+     set completed_lessons = 0, completed_quizzes = 0, started_at = null, completed_at = null
    where mp.user_id = e.user_id and mp.course_id = e.course_id;
 
   update public.enrollments x

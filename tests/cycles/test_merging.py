@@ -196,6 +196,25 @@ def test_merging_unites_what_both_did(scene: Scene, seed: int) -> None:
     assert scene.operator.run("select from auth.users where id = %s", old.user) == []
 
 
+def test_waivers_move_and_count_once(scene: Scene) -> None:
+    course = scene.course(2, 2)
+    ann, old = scene.learner(course), scene.learner(course)
+    server = scene.server()
+    for who, lesson in ((ann, 0), (old, 0), (old, 3)):
+        server.call(
+            "excuse_lesson",
+            p_user_id=who.user,
+            p_lesson_id=course.all[lesson],
+            p_reason="Known",
+        )
+    scene.complete(old, course.all[1])
+    merge(scene, old, ann)
+    (row,) = rows(scene, "public.enrollments", ann)
+    assert (row["completed_lessons"], row["total_lessons"]) == (1, 2)
+    assert len(rows(scene, "public.lesson_waivers", ann)) == 2
+    assert drift(scene.operator, [course.id]) == []
+
+
 def test_halves_of_a_course_finish_it_once(scene: Scene) -> None:
     course = scene.course(2)
     ann, old = scene.learner(course), scene.learner(course)

@@ -409,6 +409,21 @@ def test_nobody_sees_or_moves_the_cycles_of_others(scene: Scene) -> None:
         bob.run("select private.begin_cycle(%s, %s, 'x', null)", ann.user, course.id)
 
 
+def test_what_is_waived_stays_waived(scene: Scene) -> None:
+    course = scene.course(2, 1, max_cycles=None)
+    ann = scene.learner(course)
+    scene.server().call(
+        "excuse_lesson", p_user_id=ann.user, p_lesson_id=course.all[1], p_reason="Known"
+    )
+    for cycle in (1, 2):
+        scene.complete(ann, course.all[0], course.all[2])
+        row = enrollment(scene, ann, course)
+        assert (row["cycle"], row["total_lessons"], row["progress_percent"]) == (cycle, 2, 100)
+        assert drift(scene.operator, [course.id]) == []
+        retake(ann, course)
+        assert drift(scene.operator, [course.id]) == []
+
+
 def test_an_enrolment_made_again_goes_on_with_the_next_cycle(scene: Scene) -> None:
     ann, course = finished(scene, 1, max_cycles=None)
     retake(ann, course)
