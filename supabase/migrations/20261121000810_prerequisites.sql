@@ -382,21 +382,21 @@ create trigger _100_course before insert on public.module_prerequisites
 create trigger _800_ring after insert on public.lesson_prerequisites
   referencing new table as new_rows
   for each statement execute function private.tg_prerequisites__ring('lesson');
-create trigger _100_fixed before update on public.lesson_prerequisites
+create trigger _110_fixed before update on public.lesson_prerequisites
   for each row
   when ((old.lesson_id, old.requires_lesson_id) is distinct from (new.lesson_id, new.requires_lesson_id))
   execute function private.tg_prerequisites__fixed();
 create trigger _800_ring after insert on public.module_prerequisites
   referencing new table as new_rows
   for each statement execute function private.tg_prerequisites__ring('module');
-create trigger _100_fixed before update on public.module_prerequisites
+create trigger _110_fixed before update on public.module_prerequisites
   for each row
   when ((old.module_id, old.requires_module_id) is distinct from (new.module_id, new.requires_module_id))
   execute function private.tg_prerequisites__fixed();
 create trigger _800_ring after insert on public.course_prerequisites
   referencing new table as new_rows
   for each statement execute function private.tg_prerequisites__ring('course');
-create trigger _100_fixed before update on public.course_prerequisites
+create trigger _110_fixed before update on public.course_prerequisites
   for each row
   when ((old.course_id, old.requires_course_id) is distinct from (new.course_id, new.requires_course_id))
   execute function private.tg_prerequisites__fixed();
