@@ -61,14 +61,14 @@ grant execute on function private.my_closed_lesson_ids() to authenticated;
 -- courses
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
 grant insert (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, sequential, certificate_enabled,
-  certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
+  badges, collections, status, enrollment_mode, content_access, sequential, max_cycles, staff_may_override,
+  certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
 grant delete on table public.courses to service_role;
 grant update (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, sequential, certificate_enabled,
-  certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
+  badges, collections, status, enrollment_mode, content_access, sequential, max_cycles, staff_may_override,
+  certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
 create policy "Anyone reads published courses" on public.courses
@@ -170,7 +170,7 @@ grant insert (user_id, course_id, cohort_id, purchase_id, expires_at)
 grant update (cohort_id, purchase_id, status, expires_at) on table public.enrollments to service_role;
 grant delete on table public.enrollments to service_role;
 grant insert (user_id, course_id) on table public.enrollments to waymark_writer;
-grant update (completed_lessons, completed_weight, progress_percent, completed_at,
+grant update (status, completed_lessons, completed_weight, progress_percent, completed_at,
   completion_snapshot, last_accessed_at, current_module_id, current_lesson_id, current_section,
   view_time_seconds, frontier_lesson_id, frontier_version)
   on table public.enrollments to waymark_writer;
@@ -212,6 +212,11 @@ create policy "Learners begin their own modules" on public.module_progress
 create policy "Learners advance their own modules" on public.module_progress
   for update to authenticated, waymark_writer
   using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+
+-- lesson_waivers
+grant select on table public.lesson_waivers to authenticated, service_role, waymark_writer;
+create policy "Learners read their own waivers" on public.lesson_waivers
+  for select to authenticated, waymark_writer using ((select auth.uid()) = user_id);
 
 -- daily_activity
 grant select on table public.daily_activity to authenticated, service_role, waymark_writer;

@@ -10,21 +10,37 @@
 
 -- Dates ---------------------------------------------------------------------------------------------
 
+-- A module whose countable lessons are all waived asks nothing of the learner.
+create function private.module_counts(p_user_id uuid, p_module_id uuid) returns boolean
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return exists (
+    select from public.lessons l
+     where l.module_id = p_module_id and l.is_countable
+       and (select true from public.lesson_waivers w
+             where w.user_id = p_user_id and w.lesson_id = l.id) is not true);
+end
+$$;
+comment on function private.module_counts(uuid, uuid) is
+  'Whether a module has a lesson that counts for this learner.';
+
 create function private.previous_module(
-  p_course_id bigint, p_position integer, p_module_id uuid, out id uuid, out title text)
+  p_user_id uuid, p_course_id bigint, p_position integer, p_module_id uuid, out id uuid,
+  out title text)
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   select m.id, m.title into id, title
     from public.modules m
    where m.course_id = p_course_id and (m.position, m.id) < (p_position, p_module_id)
-     and m.total_lessons > 0
+     and private.module_counts(p_user_id, m.id)
    order by m.position desc, m.id desc
    limit 1;
 end
 $$;
-comment on function private.previous_module(bigint, integer, uuid) is
-  'The module before this one that has countable lessons.';
+comment on function private.previous_module(uuid, bigint, integer, uuid) is
+  'The module before this one that has lessons that count for the learner.';
 
 create function private.after_previous(
   e public.enrollments, p_days integer, p_module_position integer, p_module_id uuid
@@ -33,7 +49,7 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 declare
   v_previous_id uuid := (
-    private.previous_module((e).course_id, p_module_position, p_module_id)).id;
+    private.previous_module((e).user_id, (e).course_id, p_module_position, p_module_id)).id;
 begin
   if v_previous_id is null then
     return null;
@@ -134,7 +150,10 @@ as $$
 begin
   return coalesce((
     select p.is_completed from public.user_progress p
-     where p.user_id = p_user_id and p.lesson_id = p_lesson_id), false);
+     where p.user_id = p_user_id and p.lesson_id = p_lesson_id), false)
+    or exists (
+      select from public.lesson_waivers w
+       where w.user_id = p_user_id and w.lesson_id = p_lesson_id);
 end
 $$;
 comment on function private.counts_as_done(uuid, uuid) is
@@ -149,7 +168,7 @@ begin
     select jsonb_build_object('id', m.id, 'title', m.title)
       from public.module_prerequisites r
       join public.modules m on m.id = r.requires_module_id
-     where r.module_id = p_module_id and m.total_lessons > 0
+     where r.module_id = p_module_id and private.module_counts(p_user_id, m.id)
        and (select mp.completed_at from public.module_progress mp
              where mp.user_id = p_user_id and mp.module_id = m.id) is null
      order by m.position, m.id
@@ -215,7 +234,9 @@ begin
                      else private.first_incomplete((e).user_id, (e).course_id) end;
   return query
   with asked as materialized (
-    select l.id, l.title, l.module_id, l.module_position, l.position, l.is_countable
+    select l.id, l.title, l.module_id, l.module_position, l.position,
+           l.is_countable and (select true from public.lesson_waivers w
+             where w.user_id = (e).user_id and w.lesson_id = l.id) is not true as is_countable
       from public.lessons l
      where l.id = any (p_lesson_ids) and not l.is_preview
        and (select p.is_completed from public.user_progress p
@@ -263,7 +284,8 @@ begin
            when x.opens_at = 'infinity' then
              private.lock_json('drip', null, p_module => (
                select jsonb_build_object('id', p.id, 'title', p.title)
-                 from private.previous_module(c.id, x.module_position, x.module_id) p))
+                 from private.previous_module(
+                   (e).user_id, c.id, x.module_position, x.module_id) p))
            when x.by_module then
              private.lock_json('drip', x.opens_at, p_module => jsonb_build_object(
                'id', x.module_id, 'title', x.module_title))
@@ -351,8 +373,7 @@ begin
          order by l.module_position, l.module_id, l.position, l.id
          limit p_look
       ) as x
-     where (select p.is_completed from public.user_progress p
-             where p.user_id = (e).user_id and p.lesson_id = x.id) is not true
+     where not private.counts_as_done((e).user_id, x.id)
      order by x.module_position, x.module_id, x.position, x.id);
   select a.id into v_open
     from unnest(v_ids) with ordinality as a (id, n)
@@ -369,6 +390,7 @@ $$;
 comment on function private.first_open(public.enrollments, uuid, integer) is
   'From the first incomplete lesson on the first that is open; when none is, that one and its lock.';
 
+revoke execute on function private.module_counts from public;
 revoke execute on function private.previous_module from public;
 revoke execute on function private.after_previous from public;
 revoke execute on function private.dated_lesson_ids from public;
@@ -384,6 +406,7 @@ revoke execute on function private.refuse_locked from public;
 revoke execute on function private.first_open from public;
 
 grant create on schema private to waymark_writer;
+alter function private.module_counts owner to waymark_writer;
 alter function private.previous_module owner to waymark_writer;
 alter function private.after_previous owner to waymark_writer;
 alter function private.dated_lesson_ids owner to waymark_writer;

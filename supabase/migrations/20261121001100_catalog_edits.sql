@@ -206,6 +206,7 @@ begin
   update public.lessons set archived_at = private.clock()
    where id = p_lesson_id and archived_at is null;
   delete from public.user_assessment_attempts where lesson_id = p_lesson_id;
+  delete from public.lesson_waivers where lesson_id = p_lesson_id;
   delete from public.user_progress where lesson_id = p_lesson_id;
   delete from public.lessons where id = p_lesson_id;
   perform private.audit('lesson.delete', l.course_id, null, 'lesson:' || l.id, null,
@@ -276,6 +277,8 @@ begin
   delete from public.enrollments where course_id = p_course_id;
   delete from public.user_assessment_attempts a using public.lessons l
    where l.id = a.lesson_id and l.course_id = p_course_id;
+  delete from public.lesson_waivers w using public.lessons l
+   where l.id = w.lesson_id and l.course_id = p_course_id;
   delete from public.user_progress p using public.lessons l
    where l.id = p.lesson_id and l.course_id = p_course_id;
   delete from public.courses where id = p_course_id;

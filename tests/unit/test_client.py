@@ -22,7 +22,8 @@ from shared.client import AsyncWaymarkClient, WaymarkClient, WaymarkError, endpo
 from tests.support.upstream import Reply, Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
-LESSON, MODULE = uuid.uuid4(), uuid.uuid4()
+# Constant, since they are part of test names, which every worker must spell alike.
+LESSON, MODULE = (uuid.UUID(f"00000000-0000-4000-8000-00000000000{n}") for n in range(2))
 AWAY = Reply(503, {"code": "try_again", "message": "Busy"}, {"Retry-After": "2"})
 
 Ask = Callable[[Any], Any]
@@ -68,6 +69,11 @@ COMMANDS: dict[str, Ask] = {
 }
 CALLS: list[tuple[Ask, str, str, Any]] = [
     (lambda c: c.enroll(7), "POST", "progress/courses/7/enroll", {}),
+    (lambda c: c.leave(7), "POST", "progress/courses/7/leave", {}),
+    (lambda c: c.retake(7), "POST", "progress/courses/7/retake", {}),
+    (lambda c: c.programs(), "GET", "progress/programs", None),
+    (lambda c: c.enroll_program(7), "POST", "progress/programs/7/enroll", {}),
+    (lambda c: c.cycles(7), "GET", "progress/courses/7/cycles", None),
     (lambda c: c.start_lesson(LESSON), "POST", f"progress/lessons/{LESSON}/start", {}),
     (lambda c: c.complete_lesson(str(LESSON)), "POST", f"progress/lessons/{LESSON}/complete", {}),
     (
@@ -228,6 +234,7 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
         "course": 7,
         "lesson": LESSON,
         "module": MODULE,
+        "program": 7,
     }
     for function in FUNCTIONS:
         for route in function.routes:
