@@ -49,6 +49,8 @@ _NEEDS = {
     "download": ("resources",),
     "quiz": ("quiz",),
 }
+# When a module or lesson opens.
+_MOMENTS = ("available_from", "quiz_available_from", "quiz_available_until")
 # A rule's own fields: they mean nothing beside another rule.
 _PARAMETERS = {"min_view_seconds": "view", "watch_percent": "watch"}
 _GRADED = ("quiz", "assignment")
@@ -204,6 +206,22 @@ _Moment = Annotated[
 ]
 
 
+_Days = Annotated[int, Field(ge=1, le=3_650)]
+
+
+class _Opening(_Model):
+    """When a module or lesson opens, and after what."""
+
+    available_from: _Moment | None = None
+    available_after_days: _Days | None = Field(None, description="After the enrolment.")
+    available_after_previous_days: Annotated[int, Field(ge=0, le=3_650)] | None = Field(
+        None, description="After the learner completed the module before."
+    )
+    requires: Annotated[list[_Slug], Field(max_length=50)] = Field(
+        [], description="What of its kind must be completed before."
+    )
+
+
 class Media(_Model):
     """A picture, sound or film that a question shows."""
 
@@ -345,7 +363,7 @@ class Quiz(_Model):
     shuffle_options: bool = Field(False, description="Options in another order in each attempt.")
 
 
-class Lesson(_Model):
+class Lesson(_Opening):
     """The unit of progress."""
 
     slug: _Slug
@@ -394,7 +412,7 @@ class Lesson(_Model):
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
 
-class Module(_Model):
+class Module(_Opening):
     """A part of the course; its lessons are in learning order."""
 
     slug: _Slug
@@ -443,8 +461,14 @@ class Course(_Model):
     rating: Annotated[float, Field(ge=0, le=5, description="Kept to two places.")] | None = None
     badges: Annotated[list[_Label], Field(max_length=50)] = []
     collections: Annotated[list[_Label], Field(max_length=50)] = []
-    enrollment_mode: Literal["open", "invite"] = "open"
+    enrollment_mode: Literal["open", "invite", "paid"] = "open"
     content_access: Literal["public", "enrolled"] = "enrolled"
+    sequential: bool = Field(
+        False, description="Each lesson opens when those before are completed."
+    )
+    requires: Annotated[list[_Slug], Field(max_length=50)] = Field(
+        [], description="Courses that must be completed before."
+    )
     certificate: Certificate | None = None
     resources: Annotated[list[Resource], Field(max_length=100)] = []
 
@@ -943,11 +967,11 @@ def _reason(entry: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         if field.endswith("url"):
             reason = "must be a whole address that starts with http:// or https://"
-        elif field == "slug":
+        elif field == "slug" or "requires" in entry["loc"]:
             reason = "must be lower-case letters, digits and single hyphens"
         elif field == "id":
             reason = "must be 1 to 64 letters, digits, hyphens and underscores"
-        elif field in ("quiz_available_from", "quiz_available_until"):
+        elif field in _MOMENTS:
             reason = "must be a time with zone, such as 2030-01-31T08:00Z"
         elif not str(entry["input"]).strip():
             return "must not be empty"
@@ -1041,8 +1065,33 @@ def _rule_faults(data: Any, skipped: frozenset[Where]) -> Iterator[Fault]:
         yield from _lesson_faults(path, lesson, published)
         yield from _quiz_faults((*path, "quiz"), lesson.get("quiz"), skipped)
         yield from _twice(_entries(lesson, "resources"), (*path, "resources"), "url")
+    slugs = {str(module.get("slug")) for _, module in modules}
+    yield from _opening_faults([(("modules", m), module) for m, module in modules], slugs)
+    yield from _opening_faults(_lessons(data), set(seen))
+    for number, slug in _list(data, "requires"):
+        if slug == _mapping(data).get("slug"):
+            yield Fault(("requires", number), "is this course itself")
     if len(seen) > MAX_LESSONS:
         yield Fault(("modules",), f"a course has at most {MAX_LESSONS} lessons, not {len(seen)}")
+
+
+def _opening_faults(
+    entries: Iterable[tuple[Where, Mapping[str, Any]]], slugs: set[str]
+) -> Iterator[Fault]:
+    """Times that are none, and requirements that nothing in the file fulfils. Cycles are the
+    database's to find: it knows them all."""
+    for path, entry in entries:
+        moment = entry.get("available_from")
+        if isinstance(moment, str):
+            try:
+                datetime.fromisoformat(moment)
+            except ValueError:
+                yield Fault((*path, "available_from"), "is no such time")
+        for number, slug in _list(entry, "requires"):
+            if isinstance(slug, str) and slug not in slugs:
+                yield Fault((*path, "requires", number), f"{_shown(slug)} is not in this course")
+            elif isinstance(slug, str) and slug == entry.get("slug"):
+                yield Fault((*path, "requires", number), "is what requires it")
 
 
 def _lesson_faults(path: Where, lesson: Mapping[str, Any], published: bool) -> Iterator[Fault]:

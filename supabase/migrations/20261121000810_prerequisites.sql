@@ -133,8 +133,10 @@ create policy "Learners read their own overrides" on public.access_overrides
 
 -- One step: what must be done for this to be done. Nodes are named kind:id.
 create function private.requirements_of(p_nodes text[]) returns table (node text, requires text)
-language sql stable security invoker set search_path = ''
+language plpgsql stable security invoker set search_path = ''
 as $$
+begin
+  return query
   with nodes as materialized (
     select n.name, split_part(n.name, ':', 1) as kind, split_part(n.name, ':', 2) as id
       from unnest(p_nodes) as n (name)
@@ -188,7 +190,8 @@ as $$
   select n.name, 'module:' || m.id
     from nodes n
     join public.modules m on m.course_id = case when n.kind = 'course' then n.id::bigint end
-   where m.total_lessons > 0
+   where m.total_lessons > 0;
+end
 $$;
 comment on function private.requirements_of(text[]) is
   'What these lessons, modules and courses wait for, one step on, by every kind of rule.';
@@ -293,21 +296,71 @@ $$;
 comment on function private.tg_module_prerequisites__course() is 'Fills course_id from the module.';
 revoke execute on function private.tg_module_prerequisites__course() from public;
 
+-- Most courses require what comes earlier in them, and then no way leads back: one look at all of a
+-- course's rows instead of a search for each.
+create function private.is_in_order(p_course_id bigint) returns boolean
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return not exists (
+      select from public.course_prerequisites r where r.course_id = p_course_id)
+    and not exists (
+      select from public.lesson_prerequisites r
+        join public.lessons l on l.id = r.lesson_id
+        join public.lessons o on o.id = r.requires_lesson_id
+       where r.course_id = p_course_id
+         and (o.course_id <> p_course_id
+              or (o.module_position, o.module_id, o.position, o.id)
+                 >= (l.module_position, l.module_id, l.position, l.id)))
+    and not exists (
+      select from public.module_prerequisites r
+        join public.modules m on m.id = r.module_id
+        join public.modules o on o.id = r.requires_module_id
+       where r.course_id = p_course_id
+         and (o.course_id <> p_course_id or (o.position, o.id) >= (m.position, m.id)));
+end
+$$;
+comment on function private.is_in_order(bigint) is
+  'Whether all that a course''s lessons and modules require comes before them in this course.';
+revoke execute on function private.is_in_order(bigint) from public;
+
 create function private.tg_prerequisites__ring() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_kind text := tg_argv[0];
-  v_row jsonb := to_jsonb(new);
+  v_course_ids bigint[] := array(select distinct n.course_id from new_rows n);
+  v_course_id bigint;
+  r record;
 begin
-  perform private.refuse_ring(
-    v_kind || ':' || (v_row ->> (v_kind || '_id')),
-    v_kind || ':' || (v_row ->> ('requires_' || v_kind || '_id')));
+  -- One by one: in a query the planner would ask again for every row.
+  foreach v_course_id in array v_course_ids loop
+    continue when private.is_in_order(v_course_id);
+    for r in
+      select v_kind || ':' || (x.body ->> (v_kind || '_id')) as node,
+             v_kind || ':' || (x.body ->> ('requires_' || v_kind || '_id')) as requires
+        from (select to_jsonb(n) as body from new_rows n where n.course_id = v_course_id) as x
+    loop
+      perform private.refuse_ring(r.node, r.requires);
+    end loop;
+  end loop;
   return null;
 end
 $$;
 comment on function private.tg_prerequisites__ring() is 'Refuses rings, whichever door a row came by.';
 revoke execute on function private.tg_prerequisites__ring() from public;
+
+create function private.tg_prerequisites__fixed() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  raise exception 'a prerequisite is made and taken away, never changed'
+    using errcode = 'check_violation';
+end
+$$;
+comment on function private.tg_prerequisites__fixed() is
+  'Leaves one way for new prerequisites to come: the one that looks for rings.';
+revoke execute on function private.tg_prerequisites__fixed() from public;
 
 create trigger _000_edit before insert or update or delete on public.lesson_prerequisites
   for each statement execute function private.tg_catalog__edit();
@@ -316,28 +369,37 @@ create trigger _000_edit before insert or update or delete on public.module_prer
 create trigger _000_edit before insert or update or delete on public.course_prerequisites
   for each statement execute function private.tg_catalog__edit();
 -- By name behind the editors.
-create trigger _010_lock before insert or update of lesson_id, requires_lesson_id
-  on public.lesson_prerequisites
+create trigger _010_lock before insert on public.lesson_prerequisites
   for each statement execute function private.tg_prerequisites__lock();
-create trigger _010_lock before insert or update of module_id, requires_module_id
-  on public.module_prerequisites
+create trigger _010_lock before insert on public.module_prerequisites
   for each statement execute function private.tg_prerequisites__lock();
-create trigger _010_lock before insert or update of course_id, requires_course_id
-  on public.course_prerequisites
+create trigger _010_lock before insert on public.course_prerequisites
   for each statement execute function private.tg_prerequisites__lock();
 create trigger _100_course before insert on public.lesson_prerequisites
   for each row execute function private.tg_lesson_prerequisites__course();
 create trigger _100_course before insert on public.module_prerequisites
   for each row execute function private.tg_module_prerequisites__course();
-create trigger _800_ring after insert or update of lesson_id, requires_lesson_id
-  on public.lesson_prerequisites
-  for each row execute function private.tg_prerequisites__ring('lesson');
-create trigger _800_ring after insert or update of module_id, requires_module_id
-  on public.module_prerequisites
-  for each row execute function private.tg_prerequisites__ring('module');
-create trigger _800_ring after insert or update of course_id, requires_course_id
-  on public.course_prerequisites
-  for each row execute function private.tg_prerequisites__ring('course');
+create trigger _800_ring after insert on public.lesson_prerequisites
+  referencing new table as new_rows
+  for each statement execute function private.tg_prerequisites__ring('lesson');
+create trigger _110_fixed before update on public.lesson_prerequisites
+  for each row
+  when ((old.lesson_id, old.requires_lesson_id) is distinct from (new.lesson_id, new.requires_lesson_id))
+  execute function private.tg_prerequisites__fixed();
+create trigger _800_ring after insert on public.module_prerequisites
+  referencing new table as new_rows
+  for each statement execute function private.tg_prerequisites__ring('module');
+create trigger _110_fixed before update on public.module_prerequisites
+  for each row
+  when ((old.module_id, old.requires_module_id) is distinct from (new.module_id, new.requires_module_id))
+  execute function private.tg_prerequisites__fixed();
+create trigger _800_ring after insert on public.course_prerequisites
+  referencing new table as new_rows
+  for each statement execute function private.tg_prerequisites__ring('course');
+create trigger _110_fixed before update on public.course_prerequisites
+  for each row
+  when ((old.course_id, old.requires_course_id) is distinct from (new.course_id, new.requires_course_id))
+  execute function private.tg_prerequisites__fixed();
 
 -- The flag ------------------------------------------------------------------------------------------
 

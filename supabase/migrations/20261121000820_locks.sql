@@ -42,34 +42,26 @@ $$;
 comment on function private.previous_module(uuid, bigint, integer, uuid) is
   'The module before this one that has lessons that count for the learner.';
 
--- A day is 24 hours: whoever enrols at noon goes on at noon, in every zone.
-create function private.opens_at(
-  e public.enrollments, p_from timestamptz, p_days integer, p_previous_days integer,
-  p_module_position integer, p_module_id uuid
+create function private.after_previous(
+  e public.enrollments, p_days integer, p_module_position integer, p_module_id uuid
 ) returns timestamptz
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_previous_id uuid;
-  v_after_previous timestamptz;
+  v_previous_id uuid := (
+    private.previous_module((e).user_id, (e).course_id, p_module_position, p_module_id)).id;
 begin
-  if p_previous_days is not null then
-    v_previous_id := (private.previous_module(
-      (e).user_id, (e).course_id, p_module_position, p_module_id)).id;
-    if v_previous_id is not null then
-      v_after_previous := coalesce((
-        select mp.completed_at + make_interval(hours => 24 * p_previous_days)
-          from public.module_progress mp
-         where mp.user_id = (e).user_id and mp.module_id = v_previous_id), 'infinity');
-    end if;
+  if v_previous_id is null then
+    return null;
   end if;
-  return greatest(
-    p_from, (e).enrolled_at + make_interval(hours => 24 * p_days), v_after_previous);
+  return coalesce((
+    select mp.completed_at + make_interval(hours => 24 * p_days)
+      from public.module_progress mp
+     where mp.user_id = (e).user_id and mp.module_id = v_previous_id), 'infinity');
 end
 $$;
-comment on function private.opens_at(
-  public.enrollments, timestamptz, integer, integer, integer, uuid) is
-  'When dates let a learner in: null at once, infinity not before the previous module is completed.';
+comment on function private.after_previous(public.enrollments, integer, integer, uuid) is
+  'So many days after the previous module was completed: infinity while it is not, null when there is none.';
 
 create function private.dated_lesson_ids(p_course_id bigint) returns uuid[]
 language plpgsql stable security invoker set search_path = ''
@@ -94,6 +86,8 @@ $$;
 comment on function private.dated_lesson_ids(bigint) is
   'Lessons of a course that open by a date, their own or their module''s.';
 
+-- A day is 24 hours: whoever enrols at noon goes on at noon, in every zone. What most lessons have is
+-- reckoned in place, since a policy asks for all of a course at once.
 create function private.lesson_dates(e public.enrollments, p_lesson_ids uuid[])
 returns table (lesson_id uuid, opens_at timestamptz, by_module boolean)
 language plpgsql stable security invoker set search_path = ''
@@ -113,8 +107,12 @@ begin
            coalesce(
              (select o.available_from from public.access_overrides o
                where o.user_id = (e).user_id and o.module_id = m.id),
-             private.opens_at(e, m.available_from, m.available_after_days,
-               m.available_after_previous_days, m.position, m.id)) as at
+             greatest(
+               m.available_from,
+               (e).enrolled_at + make_interval(hours => 24 * m.available_after_days),
+               case when m.available_after_previous_days is not null then
+                 private.after_previous(e, m.available_after_previous_days, m.position, m.id) end)
+           ) as at
       from public.modules m
      where m.id in (select p.module_id from place p)
        and (m.available_from is not null or m.available_after_days is not null
@@ -122,8 +120,13 @@ begin
   ),
   own as (
     select p.id, part.at as module_at,
-           case when p.is_dated then private.opens_at(e, p.available_from, p.available_after_days,
-             p.available_after_previous_days, p.module_position, p.module_id) end as lesson_at,
+           greatest(
+             p.available_from,
+             (e).enrolled_at + make_interval(hours => 24 * p.available_after_days),
+             case when p.available_after_previous_days is not null then
+               private.after_previous(
+                 e, p.available_after_previous_days, p.module_position, p.module_id) end)
+             as lesson_at,
            (select o.available_from from public.access_overrides o
              where o.user_id = (e).user_id and o.lesson_id = p.id) as override_at
       from place p
@@ -155,24 +158,6 @@ end
 $$;
 comment on function private.counts_as_done(uuid, uuid) is
   'Whether a lesson that others require is done for this learner.';
-
--- Nobody can do what is archived, nor a preview, so these block nothing.
-create function private.missing_lesson(p_user_id uuid, p_lesson_id uuid) returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  return (
-    select jsonb_build_object('id', l.id, 'title', l.title)
-      from public.lesson_prerequisites r
-      join public.lessons l on l.id = r.requires_lesson_id
-     where r.lesson_id = p_lesson_id and l.archived_at is null and not l.is_preview
-       and not private.counts_as_done(p_user_id, l.id)
-     order by l.module_position, l.module_id, l.position, l.id
-     limit 1);
-end
-$$;
-comment on function private.missing_lesson(uuid, uuid) is
-  'The first lesson that this one requires and the learner has not done: {id, title}, or null.';
 
 -- Modules and courses by the first time they were completed: that is never taken back.
 create function private.missing_module(p_user_id uuid, p_module_id uuid) returns jsonb
@@ -266,8 +251,15 @@ begin
   looked as (
     select a.id, a.title, a.module_id, part.title as module_title, part.position as module_position,
            part.missing as missing_module,
-           case when c.has_rules then private.missing_lesson((e).user_id, a.id) end
-             as missing_lesson,
+           -- Nobody can do what is archived, nor a preview, so these block nothing.
+           case when c.has_rules then (
+             select jsonb_build_object('id', l.id, 'title', l.title)
+               from public.lesson_prerequisites r
+               join public.lessons l on l.id = r.requires_lesson_id
+              where r.lesson_id = a.id and l.archived_at is null and not l.is_preview
+                and not private.counts_as_done((e).user_id, l.id)
+              order by l.module_position, l.module_id, l.position, l.id
+              limit 1) end as missing_lesson,
            a.is_countable and (a.module_position, a.module_id, a.position, a.id)
              > (v_first.module_position, v_first.module_id, v_first.position, v_first.id)
              as waits,
@@ -400,11 +392,10 @@ comment on function private.first_open(public.enrollments, uuid, integer) is
 
 revoke execute on function private.module_counts from public;
 revoke execute on function private.previous_module from public;
-revoke execute on function private.opens_at from public;
+revoke execute on function private.after_previous from public;
 revoke execute on function private.dated_lesson_ids from public;
 revoke execute on function private.lesson_dates from public;
 revoke execute on function private.counts_as_done from public;
-revoke execute on function private.missing_lesson from public;
 revoke execute on function private.missing_module from public;
 revoke execute on function private.missing_course from public;
 revoke execute on function private.lock_json from public;
@@ -417,11 +408,10 @@ revoke execute on function private.first_open from public;
 grant create on schema private to waymark_writer;
 alter function private.module_counts owner to waymark_writer;
 alter function private.previous_module owner to waymark_writer;
-alter function private.opens_at owner to waymark_writer;
+alter function private.after_previous owner to waymark_writer;
 alter function private.dated_lesson_ids owner to waymark_writer;
 alter function private.lesson_dates owner to waymark_writer;
 alter function private.counts_as_done owner to waymark_writer;
-alter function private.missing_lesson owner to waymark_writer;
 alter function private.missing_module owner to waymark_writer;
 alter function private.missing_course owner to waymark_writer;
 alter function private.lock_json owner to waymark_writer;

@@ -103,18 +103,22 @@ as $$
         "description": "string", "language": "string", "image_url": "string",
         "duration_minutes": "integer",
         "rating": "number", "badges": "texts", "collections": "texts", "status": "string",
-        "enrollment_mode": "string", "content_access": "string", "resources": "array"}'::jsonb,
+        "enrollment_mode": "string", "content_access": "string", "sequential": "boolean",
+        "requires": "texts", "resources": "array"}'::jsonb,
         array['slug', 'title', 'status']),
       ('certificate', '{"enabled": "boolean", "min_percent": "number", "min_score": "number",
         "valid_months": "integer", "hours": "number", "template": "string"}', '{}'),
       ('module', '{"slug": "string", "title": "string", "description": "string",
-        "duration_minutes": "integer", "completion_rule": "string", "lessons": "array"}',
+        "duration_minutes": "integer", "completion_rule": "string", "available_from": "time",
+        "available_after_days": "integer", "available_after_previous_days": "integer",
+        "requires": "texts", "lessons": "array"}',
         array['slug', 'title']),
       ('lesson', '{"slug": "string", "title": "string", "type": "string", "content": "string",
         "video_url": "string", "duration_seconds": "integer", "is_preview": "boolean",
         "is_required": "boolean", "weight": "integer", "completion_rule": "string",
         "min_view_seconds": "integer", "watch_percent": "integer", "pass_percent": "integer",
-        "quiz": "object", "max_attempts": "integer", "time_limit_seconds": "integer",
+        "available_from": "time", "available_after_days": "integer",
+        "available_after_previous_days": "integer", "requires": "texts", "quiz": "object", "max_attempts": "integer", "time_limit_seconds": "integer",
         "attempt_cooldown_seconds": "integer", "quiz_available_from": "time",
         "quiz_available_until": "time", "reveal_policy": "string", "score_policy": "string",
         "certificate_min_score": "number", "resources": "array"}', array['slug', 'title']),
@@ -218,18 +222,21 @@ return case p_kind
     '{"title": null, "author": null, "category": null, "description": null,
       "language": "english", "image_url": null,
       "duration_minutes": null, "rating": null, "badges": [], "collections": [], "status": null,
-      "enrollment_mode": "open", "content_access": "enrolled", "certificate_enabled": true,
+      "enrollment_mode": "open", "content_access": "enrolled", "sequential": false,
+      "certificate_enabled": true,
       "certificate_min_percent": 100, "certificate_min_score": null,
       "certificate_valid_months": null, "certificate_hours": null,
       "certificate_template": null}'::jsonb
   when 'module' then
     '{"position": null, "title": null, "description": null, "duration_minutes": null,
-      "completion_rule": "all_lessons"}'
+      "completion_rule": "all_lessons", "available_from": null, "available_after_days": null,
+      "available_after_previous_days": null}'
   when 'lesson' then
     '{"module_id": null, "position": null, "title": null, "type": "article", "video_url": null,
       "content": null, "duration_seconds": null, "is_preview": false, "is_required": true,
       "weight": 1, "completion_rule": "manual", "min_view_seconds": null, "watch_percent": 90,
-      "pass_percent": 70, "archived_at": null}'
+      "pass_percent": 70, "available_from": null, "available_after_days": null,
+      "available_after_previous_days": null, "archived_at": null}'
   when 'quiz' then
     '{"max_attempts": null, "time_limit_seconds": null, "attempt_cooldown_seconds": null,
       "quiz_available_from": null, "quiz_available_until": null, "reveal_policy": "after_submit",
@@ -276,9 +283,11 @@ begin
 
   with made as (
     insert into public.modules
-      (course_id, slug, position, title, description, duration_minutes, completion_rule)
+      (course_id, slug, position, title, description, duration_minutes, completion_rule,
+       available_from, available_after_days, available_after_previous_days)
     select p_course_id, m.slug, m.position, m.title, m.description, m.duration_minutes,
-           m.completion_rule
+           m.completion_rule, m.available_from, m.available_after_days,
+           m.available_after_previous_days
       from jsonb_each(v_incoming) as i
      cross join lateral jsonb_populate_record(null::public.modules, i.value) as m
      where not v_existing ? i.key
@@ -298,9 +307,11 @@ begin
   ),
   written as (
     update public.modules m
-       set (position, title, description, duration_minutes, completion_rule)
+       set (position, title, description, duration_minutes, completion_rule, available_from,
+            available_after_days, available_after_previous_days)
          = ((p.n).position, (p.n).title, (p.n).description, (p.n).duration_minutes,
-            (p.n).completion_rule)
+            (p.n).completion_rule, (p.n).available_from, (p.n).available_after_days,
+            (p.n).available_after_previous_days)
       from plan p
      where m.id = p.id and p.fields <> '{}'
   ),
@@ -359,10 +370,11 @@ begin
     insert into public.lessons
       (module_id, course_id, slug, position, title, type, video_url, content, duration_seconds,
        is_preview, is_required, weight, completion_rule, min_view_seconds, watch_percent,
-       pass_percent)
+       pass_percent, available_from, available_after_days, available_after_previous_days)
     select l.module_id, p_course_id, l.slug, l.position, l.title, l.type, l.video_url, l.content,
            l.duration_seconds, l.is_preview, l.is_required, l.weight, l.completion_rule,
-           l.min_view_seconds, l.watch_percent, l.pass_percent
+           l.min_view_seconds, l.watch_percent, l.pass_percent, l.available_from,
+           l.available_after_days, l.available_after_previous_days
       from jsonb_each(v_incoming) as i
      cross join lateral jsonb_populate_record(null::public.lessons, i.value) as l
      where not v_existing ? i.key
@@ -389,11 +401,12 @@ begin
     update public.lessons l
        set (module_id, position, title, type, video_url, content, duration_seconds, is_preview,
             is_required, weight, completion_rule, min_view_seconds, watch_percent, pass_percent,
-            archived_at)
+            available_from, available_after_days, available_after_previous_days, archived_at)
          = ((p.n).module_id, (p.n).position, (p.n).title, (p.n).type, (p.n).video_url,
             (p.n).content, (p.n).duration_seconds, (p.n).is_preview, (p.n).is_required,
             (p.n).weight, (p.n).completion_rule, (p.n).min_view_seconds, (p.n).watch_percent,
-            (p.n).pass_percent, (p.n).archived_at)
+            (p.n).pass_percent, (p.n).available_from, (p.n).available_after_days,
+            (p.n).available_after_previous_days, (p.n).archived_at)
       from plan p
      where l.id = p.id and p.fields <> '{}'
   ),
@@ -511,6 +524,117 @@ comment on function private.import_resources(bigint, jsonb) is
   'Makes the resources of a course and its lessons equal to a document; says whose changed.';
 revoke execute on function private.import_resources(bigint, jsonb) from public;
 
+-- What requires what, by slug. New rows come after old ones went: a document may turn an order round.
+create function private.import_prerequisites(p_course_id bigint, p_document jsonb) returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_ids jsonb;
+  v_faults text;
+  v_wanted jsonb;
+  v_changed jsonb;
+begin
+  -- kind and slug: id; what the document no longer has requires and is required as before.
+  select jsonb_object_agg(x.name, x.id) into v_ids
+    from (
+      select 'module ' || m.slug as name, to_jsonb(m.id) as id
+        from public.modules m where m.course_id = p_course_id and m.slug is not null
+      union all
+      select 'lesson ' || l.slug, to_jsonb(l.id)
+        from public.lessons l
+       where l.course_id = p_course_id and l.slug is not null and l.archived_at is null
+      union all
+      select 'course ' || c.slug, to_jsonb(c.id)
+        from public.courses c
+       where c.id = p_course_id or c.slug in (
+         select r #>> '{}' from private.elements(p_document -> 'requires') as e (n, r))
+    ) as x;
+  select string_agg(left(x.line, 300), e'\n') into v_faults
+    from (
+      select i.kind || ' ' || (i.body ->> 'slug') || ': requires ' || (e.body #>> '{}')
+               || ', and there is no such ' || i.kind as line
+        from private.course_items(p_document) as i
+       cross join lateral private.elements(i.body -> 'requires') as e
+       where i.kind in ('course', 'module', 'lesson')
+         and not v_ids ? (i.kind || ' ' || (e.body #>> '{}'))
+       limit 100
+    ) as x;
+  if v_faults is not null then
+    perform private.fail('invalid_course', 422, 'The course is not valid', v_faults);
+  end if;
+  -- kind and id: the ids that it shall require.
+  select jsonb_object_agg(i.kind || ':' || (v_ids ->> (i.kind || ' ' || (i.body ->> 'slug'))), coalesce((
+           select jsonb_object_agg(v_ids ->> (i.kind || ' ' || (e.body #>> '{}')), true)
+             from private.elements(i.body -> 'requires') as e), '{}'))
+    into v_wanted
+    from private.course_items(p_document) as i
+   where i.kind in ('course', 'module', 'lesson');
+
+  with gone as (
+    delete from public.lesson_prerequisites r
+     where r.course_id = p_course_id
+       and not coalesce(v_wanted -> ('lesson:' || r.lesson_id) ? r.requires_lesson_id::text, true)
+    returning 'lesson:' || r.lesson_id as node
+  ),
+  gone_modules as (
+    delete from public.module_prerequisites r
+     where r.course_id = p_course_id
+       and not coalesce(v_wanted -> ('module:' || r.module_id) ? r.requires_module_id::text, true)
+    returning 'module:' || r.module_id as node
+  ),
+  gone_courses as (
+    delete from public.course_prerequisites r
+     where r.course_id = p_course_id
+       and not v_wanted -> ('course:' || r.course_id) ? r.requires_course_id::text
+    returning 'course:' || r.course_id as node
+  )
+  select coalesce(jsonb_agg(x.node), '[]') into v_changed
+    from (select * from gone union all select * from gone_modules union all select * from gone_courses) as x;
+
+  with wanted as materialized (
+    select split_part(w.key, ':', 1) as kind, split_part(w.key, ':', 2) as id, q.key as requires
+      from jsonb_each(v_wanted) as w
+     cross join lateral jsonb_object_keys(w.value) as q (key)
+  ),
+  made as (
+    insert into public.lesson_prerequisites as r (lesson_id, requires_lesson_id)
+    select w.id::uuid, w.requires::uuid from wanted w where w.kind = 'lesson'
+        on conflict do nothing
+    returning 'lesson:' || r.lesson_id as node
+  ),
+  made_modules as (
+    insert into public.module_prerequisites as r (module_id, requires_module_id)
+    select w.id::uuid, w.requires::uuid from wanted w where w.kind = 'module'
+        on conflict do nothing
+    returning 'module:' || r.module_id as node
+  ),
+  made_courses as (
+    insert into public.course_prerequisites as r (course_id, requires_course_id)
+    select w.id::bigint, w.requires::bigint from wanted w where w.kind = 'course'
+        on conflict do nothing
+    returning 'course:' || r.course_id as node
+  )
+  select v_changed || coalesce(jsonb_agg(x.node), '[]') into v_changed
+    from (select * from made union all select * from made_modules union all select * from made_courses) as x;
+
+  return (
+    select jsonb_build_object(
+             'course', coalesce(bool_or(n.kind = 'course'), false),
+             'modules', coalesce(jsonb_object_agg(n.slug, '["requires"]'::jsonb)
+               filter (where n.kind = 'module'), '{}'),
+             'lessons', coalesce(jsonb_object_agg(n.slug, '["requires"]'::jsonb)
+               filter (where n.kind = 'lesson'), '{}'))
+      from (
+        select split_part(i.key, ' ', 1) as kind, split_part(i.key, ' ', 2) as slug
+          from jsonb_each_text(v_ids) as i
+         where v_changed ? (split_part(i.key, ' ', 1) || ':' || i.value)
+      ) as n);
+end
+$$;
+comment on function private.import_prerequisites(bigint, jsonb) is
+  'Makes what a course, its modules and lessons require equal to a document; says whose changed.';
+revoke execute on function private.import_prerequisites(bigint, jsonb) from public;
+
 create function private.empty_import() returns jsonb
 language sql immutable parallel safe security invoker set search_path = ''
 return '{"created": {"course": false, "modules": [], "lessons": []},
@@ -533,6 +657,7 @@ declare
   v_modules jsonb;
   v_lessons jsonb;
   v_resources jsonb;
+  v_requires jsonb;
   v_quizzes jsonb;
   v_updated jsonb;
   v_deleted text[];
@@ -566,12 +691,12 @@ begin
   if v_fields <> '{}' then
     update public.courses
        set (title, author, category, description, language, image_url, duration_minutes, rating, badges,
-            collections, status, enrollment_mode, content_access, certificate_enabled,
+            collections, status, enrollment_mode, content_access, sequential, certificate_enabled,
             certificate_min_percent, certificate_min_score, certificate_valid_months,
             certificate_hours, certificate_template)
          = (n.title, n.author, n.category, n.description, n.language, n.image_url, n.duration_minutes,
             n.rating, n.badges, n.collections, n.status, n.enrollment_mode, n.content_access,
-            n.certificate_enabled, n.certificate_min_percent, n.certificate_min_score,
+            n.sequential, n.certificate_enabled, n.certificate_min_percent, n.certificate_min_score,
             n.certificate_valid_months, n.certificate_hours, n.certificate_template)
      where id = v_course_id;
   end if;
@@ -596,11 +721,16 @@ begin
   if (v_resources -> 'course')::boolean then
     v_fields := array_append(v_fields, 'resources');
   end if;
+  v_requires := private.import_prerequisites(v_course_id, p_document);
+  if (v_requires -> 'course')::boolean then
+    v_fields := array_append(v_fields, 'requires');
+  end if;
   -- What a new lesson asks and links to is part of its making.
   select coalesce(jsonb_object_agg(
            u.key, coalesce(v_lessons -> 'updated' -> u.key, '[]')
              || coalesce(v_quizzes -> u.key, '[]')
-             || coalesce(v_resources -> 'lessons' -> u.key, '[]')), '{}')
+             || coalesce(v_resources -> 'lessons' -> u.key, '[]')
+             || coalesce(v_requires -> 'lessons' -> u.key, '[]')), '{}')
     into v_updated
     from (
       select key from jsonb_object_keys(v_lessons -> 'updated') as key
@@ -608,6 +738,8 @@ begin
       select key from jsonb_object_keys(v_quizzes) as key
       union
       select key from jsonb_object_keys(v_resources -> 'lessons') as key
+      union
+      select key from jsonb_object_keys(v_requires -> 'lessons') as key
     ) as u
    where not v_lessons -> 'created' ? u.key;
 
@@ -618,7 +750,17 @@ begin
       'course', v_created, 'modules', v_modules -> 'created', 'lessons', v_lessons -> 'created'),
     'updated', jsonb_build_object(
       'course', case when v_created then '[]' else to_jsonb(v_fields) end,
-      'modules', v_modules -> 'updated', 'lessons', v_updated),
+      'modules', (
+        select coalesce(jsonb_object_agg(
+                 u.key, coalesce(v_modules -> 'updated' -> u.key, '[]')
+                   || coalesce(v_requires -> 'modules' -> u.key, '[]')), '{}')
+          from (
+            select key from jsonb_object_keys(v_modules -> 'updated') as key
+            union
+            select key from jsonb_object_keys(v_requires -> 'modules') as key
+          ) as u
+         where not v_modules -> 'created' ? u.key),
+      'lessons', v_updated),
     'moved', jsonb_build_object('lessons', v_lessons -> 'moved'),
     'archived', jsonb_build_object('lessons', v_lessons -> 'archived'),
     'restored', jsonb_build_object('lessons', v_lessons -> 'restored'),

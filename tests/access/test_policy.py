@@ -139,9 +139,7 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
     "public.module_prerequisites": {
         "new": {"module_id": "{module second}", "requires_module_id": "{module first}"}
     },
-    "public.course_prerequisites": {
-        "new": {"course_id": "{main}", "requires_course_id": "{open}"}
-    },
+    "public.course_prerequisites": {"new": {"course_id": "{main}", "requires_course_id": "{open}"}},
     "public.access_overrides": {
         "the learner's": {
             "user_id": "{learner}",

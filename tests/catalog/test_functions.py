@@ -75,7 +75,8 @@ def liars(catalog: Catalog) -> list[str]:
 def test_volatility_is_true(catalog: Catalog) -> None:
     assert liars(catalog) == []
     with catalog.broken(
-        "set local role waymark_writer", "alter function private.open_lesson(uuid, uuid, boolean) stable"
+        "set local role waymark_writer",
+        "alter function private.open_lesson(uuid, uuid, boolean) stable",
     ):
         assert liars(catalog) == ["private.open_lesson(uuid,uuid,boolean)"]
     with catalog.broken("alter function public.enroll(bigint) stable"):

@@ -1294,3 +1294,56 @@ def test_the_clock_of_an_import_is_ours(abc: Author, operator: Actor) -> None:
     operator.at(then)
     abc.run(server=operator)
     assert abc.lesson("a3")["archived_at"] == then
+
+
+def test_rules_of_access_become_what_the_document_says(
+    author: Callable[..., Author], operator: Actor
+) -> None:
+    base = make_course(operator, [1])
+    slug = operator.one("select slug from public.courses where id = %s", base.id)
+    made = author(a=[lesson("a1"), lesson("a2")], b=[lesson("b1")])
+    plain = copy.deepcopy(made.document)
+    a, b = made.document["modules"]
+    made.document |= {"sequential": True, "enrollment_mode": "paid", "requires": [slug]}
+    b |= {"available_after_previous_days": 0, "requires": ["a"]}
+    a["lessons"][1] |= {"available_from": "2030-01-31T08:00Z", "requires": ["a1"]}
+    b["lessons"][0] |= {"available_after_days": 3}
+
+    def course() -> dict[str, Any]:
+        (row,) = operator.run("select * from public.courses where id = %s", made.course_id)
+        return row
+
+    report = made.run()
+    assert sorted(report["updated"]["course"]) == ["enrollment_mode", "requires", "sequential"]
+    assert report["updated"]["modules"] == {"b": ["available_after_previous_days", "requires"]}
+    assert report["updated"]["lessons"] == {
+        "a2": ["available_from", "requires"],
+        "b1": ["available_after_days"],
+    }
+    assert (course()["sequential"], course()["has_rules"]) == (True, True)
+    assert made.lesson("a2")["available_from"] == datetime(2030, 1, 31, 8, tzinfo=UTC)
+    for kind in ("lesson", "module", "course"):
+        assert operator.one(
+            f"select count(*) from public.{kind}_prerequisites where course_id = %s",
+            made.course_id,
+        )
+    assert empty(made.run()), "the same again writes nothing"
+
+    # An order may be turned round in one go, and a ring is refused whole.
+    del a["lessons"][1]["requires"]
+    a["lessons"][0]["requires"] = ["a2"]
+    made.document["sequential"] = False
+    assert made.run()["updated"]["lessons"] == {"a1": ["requires"], "a2": ["requires"]}
+    a["lessons"][1]["requires"] = ["a1"]
+    with pytest.raises(Refused, match="prerequisite_cycle"):
+        made.run()
+    a["lessons"][1]["requires"] = ["nothing"]
+    with pytest.raises(Refused, match="invalid_course") as caught:
+        made.server.call("import_course", p_document=made.document)
+    assert caught.value.details == "lesson a2: requires nothing, and there is no such lesson"
+
+    # What a document leaves out goes.
+    made.document = plain
+    made.run()
+    assert empty(made.run())
+    assert not course()["has_rules"]

@@ -23,7 +23,7 @@ def scene(operator: Actor, server: Actor, learner: Callable[[], Actor]) -> Scene
     return Scene.make(operator, server, learner())
 
 
-# A rule: locks the lesson in question after the learner enrolled, says how, and how it is fulfilled.
+# A rule: locks the lesson in question, says how it shows, and is fulfilled.
 
 
 class Sequential:
@@ -241,7 +241,7 @@ def test_learners_hold_no_grant_that_would_go_round_a_lock(scene: Scene) -> None
             scene.learner.run(statement, scene.lesson)
 
 
-# The way through a course --------------------------------------------------------------------------
+# The way through a course -------------------------------------------------------------------------
 
 
 def test_a_sequential_course_opens_one_lesson_after_the_other(scene: Scene) -> None:
@@ -273,7 +273,7 @@ def test_a_lesson_added_in_front_locks_what_is_not_finished_behind_it(scene: Sce
     scene.enroll()
     scene.complete(*scene.course.all[:2])
     (new,) = scene.server.run(
-        "insert into public.lessons (module_id, position, title) values (%s, 0, 'New') returning id",
+        "insert into public.lessons (module_id, title) values (%s, 'New') returning id",
         scene.course.modules[0],
     )
     assert scene.lock(new["id"]) is None
@@ -335,7 +335,7 @@ def test_one_batch_may_go_through_a_sequence(scene: Scene) -> None:
     assert [r["status"] for r in results] == ["applied"] * 4, "events are put in order of time"
 
 
-# What opens ----------------------------------------------------------------------------------------
+# What opens ---------------------------------------------------------------------------------------
 
 
 def test_several_dates_all_have_to_pass(scene: Scene) -> None:
@@ -379,7 +379,7 @@ def test_a_date_is_told_together_with_what_comes_first(scene: Scene) -> None:
     )
 
 
-# Overrides -----------------------------------------------------------------------------------------
+# Overrides ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("about", ["lesson", "module"])
@@ -451,7 +451,7 @@ def test_an_override_is_for_somebody_enrolled(scene: Scene, learner: Callable[[]
         assert refused.code == "invalid_value"
 
 
-# Enrolment -----------------------------------------------------------------------------------------
+# Enrolment ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -509,7 +509,7 @@ def test_enrolled_learners_go_on_in_an_archived_course(scene: Scene) -> None:
     assert DOORS["complete"](scene)
 
 
-# Content -------------------------------------------------------------------------------------------
+# Content ------------------------------------------------------------------------------------------
 
 
 def test_the_content_of_a_dated_lesson_is_read_from_its_date_on(
@@ -563,7 +563,7 @@ def test_order_does_not_hide_content(scene: Scene) -> None:
     assert scene.learner.run("select content from public.lessons where id = %s", scene.lesson)
 
 
-# The flag ------------------------------------------------------------------------------------------
+# The flag -----------------------------------------------------------------------------------------
 
 
 def test_the_flag_follows_every_rule_that_comes_and_goes(scene: Scene) -> None:

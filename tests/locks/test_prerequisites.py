@@ -1,5 +1,5 @@
-"""Prerequisites that would wait for one another are refused and named, whoever adds them, and however
-many do so at once."""
+"""Prerequisites that would wait for one another are refused and named, whoever adds them, and
+however many do so at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -44,7 +45,7 @@ def test_a_ring_is_refused_and_named_in_order(
     operator: Actor, server: Actor, kind: str, length: int
 ) -> None:
     found = things(operator, kind, length)
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         assert require(server, kind, one, other)["changed"]
     expected = [str(x) for x in (found[-1], *found[:-1])]
     assert ring(refusal(require, server, kind, found[-1], found[0])) == expected
@@ -126,6 +127,13 @@ def test_two_edits_at_once_that_close_a_ring_together_do_not_both_pass(
         assert thread.is_alive(), "it did not wait"
     thread.join(10)
     assert outcome == ["prerequisite_cycle"]
+
+
+def test_a_prerequisite_is_never_changed(operator: Actor, server: Actor) -> None:
+    a, b, c = things(operator, "lesson", 3)
+    require(server, "lesson", b, a)
+    with pytest.raises(psycopg.errors.CheckViolation, match="never changed"):
+        operator.run("update public.lesson_prerequisites set requires_lesson_id = %s", c)
 
 
 def test_only_authors_say_what_is_required(operator: Actor, learner: Callable[[], Actor]) -> None:

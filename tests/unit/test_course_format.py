@@ -209,6 +209,20 @@ def test_a_quiz_of_every_kind_is_what_it_was() -> None:
     VALIDATOR.validate(document)
 
 
+def test_rules_of_access_are_what_they_were() -> None:
+    document = copy.deepcopy(SMALL)
+    document |= {"sequential": True, "requires": ["basics"], "enrollment_mode": "paid"}
+    first, second = document["modules"][:2]
+    first |= {"available_from": "2030-01-31T08:00Z"}
+    second |= {"requires": [first["slug"]], "available_after_previous_days": 0}
+    second["lessons"] = [
+        {"slug": "last", "title": "L", "type": "live", "available_after_days": 7,
+         "requires": [first["lessons"][0]["slug"]]}
+    ]  # fmt: skip
+    assert courses.check(document, ROOT) == document
+    VALIDATOR.validate(document)
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.yaml"])
 def test_numbers_stay_exact(tmp_path: Path, name: str) -> None:
     """Also those that no float holds, and whole ones stay whole."""
@@ -252,6 +266,30 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (changed("modules", to={}), "modules", "must be a list"),
     (changed("modules", 0, to="x"), "modules[0]", "set of fields"),
     (changed("modules", 1, "slug", to="start"), "modules[1].slug", "slug of modules[0]"),
+    (changed("sequential", to="yes"), "sequential", "true or false"),
+    (changed("requires", to=["Big Slug"]), "requires[0]", "lower-case"),
+    (changed("requires", to=[SMALL["slug"]]), "requires[0]", "this course itself"),
+    (changed("modules", 0, "requires", to=["x"]), "modules[0].requires[0]", "not in this course"),
+    (
+        changed(*LESSON, "requires", to=[SMALL["modules"][0]["lessons"][0]["slug"]]),
+        "modules[0].lessons[0].requires[0]",
+        "what requires it",
+    ),
+    (
+        changed("modules", 0, "available_from", to="tomorrow"),
+        "modules[0].available_from",
+        "must be a time",
+    ),
+    (
+        changed(*LESSON, "available_from", to="2030-02-30T08:00Z"),
+        "modules[0].lessons[0].available_from",
+        "no such",
+    ),
+    (
+        changed(*LESSON, "available_after_days", to=0),
+        "modules[0].lessons[0].available_after_days",
+        "at least 1",
+    ),
     (changed(*LESSON, "weight", to=0), "modules[0].lessons[0].weight", "at least 1, not 0"),
     (changed(*LESSON, "weight", to=1.5), "modules[0].lessons[0].weight", "whole number"),
     (changed(*LESSON, "weight", to="1"), "modules[0].lessons[0].weight", "whole number"),
@@ -755,7 +793,9 @@ def test_the_schema_accepts_what_we_accept() -> None:
 # the end.
 BEYOND = (
     "slug of", "url of", "id of", "while it", "same as", "Unicode", "no such", "must be after",
-    "decimals", "64 characters", "not among", "questions", "at least 0", "must be a number",
+    "not in this course", "what requires it",
+    "this course itself", "decimals", "64 characters", "not among", "questions", "at least 0",
+    "must be a number",
 )  # fmt: skip
 
 
