@@ -13,6 +13,12 @@ import pytest
 
 from tests.stack import Stack
 
+if "WAYMARK_TEST_STACKS" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
+    # bin/test has started a stack for each worker: gw0, gw1, …
+    os.environ.update(
+        json.loads(os.environ["WAYMARK_TEST_STACKS"])[int(os.environ["PYTEST_XDIST_WORKER"][2:])]
+    )
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests marked long")

@@ -204,6 +204,9 @@ begin
     select v_days || jsonb_build_object(
              'today', v_today,
              'timezone', v_timezone,
+             -- Turned off by the learner: streak, days and seconds are then not known, rather than zero.
+             'activity_history', coalesce((
+               select p.activity_history from public.profiles p where p.id = v_user_id), true),
              'totals', total.totals,
              'velocity', total.velocity,
              'streak', (

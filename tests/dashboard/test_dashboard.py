@@ -318,6 +318,7 @@ def test_a_newcomer_sees_an_empty_page(learner: Learner) -> None:
     assert ann.call("get_my_dashboard") == {
         "today": str(NOW.date()),
         "timezone": "UTC",
+        "activity_history": True,
         "totals": {
             "courses": {"total": 0, "completed": 0},
             "modules": {"total": 0, "completed": 0},

@@ -123,7 +123,10 @@ def costs(request: pytest.FixtureRequest) -> dict[tuple[int, str], Cost]:
                 learner.become(user)
                 learner.call("enroll", p_course_id=course_id)
                 scenes.append((size, place, user, lessons, done))
-        operator.run("analyze public.user_progress, public.lessons, public.enrollments")
+        operator.run(
+            "analyze public.user_progress, public.lessons, public.enrollments, public.modules, "
+            "public.module_progress, public.courses, public.profiles"
+        )
         found = {}
         for _ in range(2):  # the first round fills the connection's caches
             for size, place, user, lessons, done in scenes:

@@ -56,6 +56,9 @@ def test_turning_it_off_forgets_the_days_and_keeps_no_more(
     turn(someone, False)
     assert days(operator, someone) == []
     assert len(days(operator, other)) == 1
+    shown = [person.call("get_my_dashboard") for person in (someone, other)]
+    assert [page["activity_history"] for page in shown] == [False, True]
+    assert [page["streak"]["current"] for page in shown] == [0, 1]
 
     answer = someone.call("complete_lesson", p_lesson_id=course.all[1])
     assert answer["changed"] is True

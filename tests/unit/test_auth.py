@@ -63,12 +63,12 @@ def test_a_good_token_names_its_user(sign: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"exp": int(time.time()) - 60},
+        {"exp": 1_700_000_000},
         {"exp": None},
         {"exp": "tomorrow"},
         {"exp": 0},
-        {"nbf": int(time.time()) + 86400},
-        {"iat": int(time.time()) + 86400},
+        {"nbf": 4_000_000_000},
+        {"iat": 4_000_000_000},
         {"aud": "someone-else"},
         {"aud": ["a", "b"]},
         {"aud": None},

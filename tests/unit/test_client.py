@@ -22,7 +22,8 @@ from shared.client import AsyncWaymarkClient, WaymarkClient, WaymarkError, endpo
 from tests.support.upstream import Reply, Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
-LESSON, MODULE = uuid.uuid4(), uuid.uuid4()
+# Constant, since they are part of test names, which every worker must spell alike.
+LESSON, MODULE = (uuid.UUID(f"00000000-0000-4000-8000-00000000000{n}") for n in range(2))
 AWAY = Reply(503, {"code": "try_again", "message": "Busy"}, {"Retry-After": "2"})
 
 Ask = Callable[[Any], Any]
