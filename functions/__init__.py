@@ -6,19 +6,23 @@ A new function is a file, an entry here and a target in main.py; tests and docs 
 from __future__ import annotations
 
 from functions import (
+    admin,
     analytics,
     assessments,
     certificates,
     notifications,
+    openapi,
     progress,
     recalculate,
 )
 
 FUNCTIONS = (
+    admin.FUNCTION,
     analytics.FUNCTION,
     assessments.FUNCTION,
     certificates.FUNCTION,
     notifications.FUNCTION,
+    openapi.FUNCTION,
     progress.FUNCTION,
     recalculate.FUNCTION,
 )

@@ -17,7 +17,7 @@ create table public.progress_events (
     constraint kind_is_valid check (kind in (
       'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted',
       'module_completed', 'course_completed', 'attempt_started', 'attempt_submitted',
-      'attempt_graded')),
+      'attempt_graded', 'unenrolled', 'cycle_started', 'late_event')),
   data jsonb not null default '{}',
   transaction_id xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default now(),
@@ -112,6 +112,18 @@ alter table public.audit_log enable row level security;
 revoke all on table public.progress_events, public.audit_log from anon, authenticated, service_role;
 revoke all on sequence public.progress_events_id_seq, public.audit_log_id_seq
   from anon, authenticated, service_role;
+
+create function private.check_reason(p_reason text) returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if p_reason ~ '\S' is not true or char_length(p_reason) > 2000 then
+    perform private.fail('invalid_value', 422, 'A reason of at most 2000 characters is needed');
+  end if;
+end
+$$;
+comment on function private.check_reason(text) is 'Refuses commands without a reason.';
+revoke execute on function private.check_reason(text) from public;
 
 create function private.audit(
   p_action text,

@@ -360,7 +360,16 @@ begin
     select p.user_id, b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
       from private.bookings(p_changes) b
       join public.user_progress p on p.lesson_id = b.lesson_id and p.status = 'completed'
+     where not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p.user_id and w.lesson_id = b.lesson_id)
      group by p.user_id, b.module_id
+  ),
+  waived as (
+    select w.user_id, b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
+      from private.bookings(p_changes) b
+      join public.lesson_waivers w on w.lesson_id = b.lesson_id
+     group by w.user_id, b.module_id
   ),
   changed as (
     update public.module_progress mp
@@ -373,14 +382,16 @@ begin
                x.completed_quizzes, x.total_quizzes) then v_now end)
       from (
         select was.user_id, was.module_id, was.status as old_status,
-               was.total_lessons + t.lessons as total_lessons,
+               was.total_lessons + t.lessons - coalesce(w.lessons, 0) as total_lessons,
                was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
-               was.total_quizzes + t.quizzes as total_quizzes,
+               was.total_quizzes + t.quizzes - coalesce(w.quizzes, 0) as total_quizzes,
                was.completed_quizzes + coalesce(d.quizzes, 0) as completed_quizzes
           from total t
           join public.module_progress was on was.module_id = t.module_id
           left join done d on d.module_id = was.module_id and d.user_id = was.user_id
+          left join waived w on w.module_id = was.module_id and w.user_id = was.user_id
          where t.lessons <> 0 or d.lessons <> 0 or t.quizzes <> 0 or d.quizzes <> 0
+            or w.lessons <> 0 or w.quizzes <> 0
       ) as x
      where mp.user_id = x.user_id and mp.module_id = x.module_id
     returning mp.user_id, mp.course_id, mp.module_id, mp.status, x.old_status
@@ -391,38 +402,62 @@ begin
    where ch.status = 'completed' and ch.old_status <> 'completed'
    order by ch.user_id;
 
-  -- A lesson that moved takes its learners along into modules they had not begun.
-  with begun as (
-    insert into public.module_progress
+  -- A lesson that moved takes its learners along into modules they had not begun, and its waivers
+  -- into modules where they have none; a row that is there has been settled above, and only begins.
+  with moved as (
+    select p.user_id, ch.lesson_id, ch.new_module_id as module_id, p.started_at, p.is_completed,
+           exists (
+             select from public.lesson_waivers w
+              where w.user_id = p.user_id and w.lesson_id = ch.lesson_id) as is_waived,
+           ch.new_weight is not null as counts, ch.new_gate as is_gate
+      from unnest(p_changes) as ch
+      join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
+     where ch.old_module_id <> ch.new_module_id and ch.new_course_id <> all (v_deferred)
+    union all
+    select w.user_id, ch.lesson_id, ch.new_module_id, null, false, true, ch.new_weight is not null,
+           ch.new_gate
+      from unnest(p_changes) as ch
+      join public.lesson_waivers w on w.lesson_id = ch.lesson_id
+     where ch.old_module_id <> ch.new_module_id and ch.new_course_id <> all (v_deferred)
+       and not exists (
+         select from public.user_progress p
+          where p.user_id = w.user_id and p.lesson_id = w.lesson_id and p.status <> 'not_started')
+  ),
+  begun as (
+    insert into public.module_progress as mp
       (user_id, module_id, course_id, completion_rule, started_at, completed_lessons,
        total_lessons, completed_quizzes, total_quizzes, completed_at)
     select d.user_id, m.id, m.course_id, m.completion_rule, d.started_at, d.lessons,
-           m.total_lessons, d.quizzes, m.total_quizzes,
-           case when private.module_done(m.completion_rule, d.lessons, m.total_lessons, d.quizzes,
-             m.total_quizzes) then v_now end
+           m.total_lessons - d.waived_lessons, d.quizzes, m.total_quizzes - d.waived_quizzes,
+           case when private.module_done(m.completion_rule, d.lessons,
+             m.total_lessons - d.waived_lessons, d.quizzes, m.total_quizzes - d.waived_quizzes)
+             then v_now end
       from (
-        select p.user_id, ch.new_module_id as module_id, min(p.started_at) as started_at,
+        select x.user_id, x.module_id, min(x.started_at) as started_at,
                (count(*) filter (
-                 where p.status = 'completed' and ch.new_weight is not null))::integer as lessons,
+                 where x.counts and x.is_completed and not x.is_waived))::integer as lessons,
                (count(*) filter (
-                 where p.status = 'completed' and ch.new_weight is not null
-                   and ch.new_gate))::integer as quizzes
-          from unnest(p_changes) as ch
-          join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
-         where ch.old_module_id <> ch.new_module_id and ch.new_course_id <> all (v_deferred)
-           and not exists (
-             select from public.module_progress mp
-              where mp.user_id = p.user_id and mp.module_id = ch.new_module_id)
-         group by p.user_id, ch.new_module_id
+                 where x.counts and x.is_gate and x.is_completed and not x.is_waived))::integer
+                 as quizzes,
+               (count(*) filter (where x.counts and x.is_waived))::integer as waived_lessons,
+               (count(*) filter (where x.counts and x.is_gate and x.is_waived))::integer
+                 as waived_quizzes
+          from moved x
+         where not exists (
+             select from public.module_progress o
+              where o.user_id = x.user_id and o.module_id = x.module_id
+                and (o.started_at is not null or x.started_at is null))
+         group by x.user_id, x.module_id
       ) as d
       join public.modules m on m.id = d.module_id
      order by d.user_id
-    returning user_id, course_id, module_id, status
+        on conflict (user_id, module_id) do update set started_at = excluded.started_at
+    returning mp.user_id, mp.course_id, mp.module_id, mp.status, mp.xmax = 0 as is_new
   )
   insert into public.progress_events (occurred_at, user_id, course_id, module_id, kind, data)
   select v_now, b.user_id, b.course_id, b.module_id, 'module_completed', '{"by": "catalog"}'
     from begun b
-   where b.status = 'completed'
+   where b.status = 'completed' and b.is_new
    order by b.user_id;
 
   -- Everyone enrolled in one of these courses.
@@ -435,7 +470,16 @@ begin
     select p.user_id, b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
       from private.bookings(p_changes) b
       join public.user_progress p on p.lesson_id = b.lesson_id and p.status = 'completed'
+     where not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p.user_id and w.lesson_id = b.lesson_id)
      group by p.user_id, b.course_id
+  ),
+  waived as (
+    select w.user_id, b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
+      from private.bookings(p_changes) b
+      join public.lesson_waivers w on w.lesson_id = b.lesson_id
+     group by w.user_id, b.course_id
   ),
   changed as (
     update public.enrollments e
@@ -457,15 +501,17 @@ begin
           from (
             select was.id, was.completed_at, was.progress_percent, c.catalog_version,
                    c.certificate_min_percent,
-                   was.total_lessons + t.lessons as total_lessons,
-                   was.total_weight + t.weight as total_weight,
+                   was.total_lessons + t.lessons - coalesce(w.lessons, 0) as total_lessons,
+                   was.total_weight + t.weight - coalesce(w.weight, 0) as total_weight,
                    was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
                    was.completed_weight + coalesce(d.weight, 0) as completed_weight
               from total t
               join public.courses c on c.id = t.course_id
               join public.enrollments was on was.course_id = t.course_id
               left join done d on d.course_id = was.course_id and d.user_id = was.user_id
+              left join waived w on w.course_id = was.course_id and w.user_id = was.user_id
              where t.lessons <> 0 or t.weight <> 0 or d.lessons <> 0 or d.weight <> 0
+                or w.lessons <> 0 or w.weight <> 0
           ) as s
       ) as x
      where e.id = x.id
@@ -651,8 +697,8 @@ declare
   v_version bigint;
 begin
   perform private.share_course(new.course_id);
-  select c.total_lessons, c.total_weight, done.lessons, done.weight, c.catalog_version,
-         c.settle_version
+  select c.total_lessons - waived.lessons, c.total_weight - waived.weight, done.lessons,
+         done.weight, c.catalog_version, c.settle_version
     into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight, v_version,
          new.settled_version
     from public.courses c
@@ -661,12 +707,27 @@ begin
         from public.user_progress p
         join public.lessons l on l.id = p.lesson_id
        where p.user_id = new.user_id and l.course_id = c.id and p.status = 'completed'
-         and l.is_countable
+         and l.is_countable and not exists (
+           select from public.lesson_waivers w
+            where w.user_id = p.user_id and w.lesson_id = p.lesson_id)
    ) as done
+   cross join lateral (
+      select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
+        from public.lesson_waivers w
+        join public.lessons l on l.id = w.lesson_id
+       where w.user_id = new.user_id and l.course_id = c.id and l.is_countable
+   ) as waived
    where c.id = new.course_id;
   if not found then
     return new;  -- the foreign key refuses it
   end if;
+  -- An enrolment that was deleted and made again goes on with the cycle after the last finished one.
+  select p.cycle + 1, p.ended_at into new.cycle, new.cycle_started_at
+    from public.past_cycles p
+   where p.user_id = new.user_id and p.course_id = new.course_id
+   order by p.cycle desc
+   limit 1;
+  new.cycle := coalesce(new.cycle, 1);
   new.progress_percent := private.percent(new.completed_weight, new.total_weight);
   if new.progress_percent = 100 then
     new.completed_at := coalesce(new.completed_at, private.clock());

@@ -12,7 +12,9 @@ as $$
          coalesce(sum(l.weight) filter (where p.is_completed), 0), coalesce(sum(l.weight), 0)
     from public.lessons l
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
-   where l.course_id = p_course_id and l.is_countable
+   where l.course_id = p_course_id and l.is_countable and not exists (
+     select from public.lesson_waivers w
+      where w.user_id = p_user_id and w.lesson_id = l.id)
 $$;
 comment on function private.recount_enrollment(uuid, bigint) is 'An enrolment''s counters, by counting.';
 revoke execute on function private.recount_enrollment(uuid, bigint) from public;
@@ -20,18 +22,19 @@ revoke execute on function private.recount_enrollment(uuid, bigint) from public;
 create function private.recount_modules(p_user_id uuid, p_course_id bigint)
 returns table (
   module_id uuid, completion_rule text, completed_lessons integer, total_lessons integer,
-  completed_quizzes integer, total_quizzes integer, started_at timestamptz)
+  completed_quizzes integer, total_quizzes integer, started_at timestamptz, has_waivers boolean)
 language sql stable security definer rows 10 set search_path = ''
 as $$
   select m.id, m.completion_rule,
-         count(*) filter (where p.is_completed and l.is_countable)::integer,
-         count(*) filter (where l.is_countable)::integer,
-         count(*) filter (where p.is_completed and l.is_gate)::integer,
-         count(*) filter (where l.is_gate)::integer,
-         min(p.started_at)
+         count(*) filter (where p.is_completed and l.is_countable and w.user_id is null)::integer,
+         count(*) filter (where l.is_countable and w.user_id is null)::integer,
+         count(*) filter (where p.is_completed and l.is_gate and w.user_id is null)::integer,
+         count(*) filter (where l.is_gate and w.user_id is null)::integer,
+         min(p.started_at), bool_or(w.user_id is not null)
     from public.lessons l
     join public.modules m on m.id = l.module_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
+    left join public.lesson_waivers w on w.user_id = p_user_id and w.lesson_id = l.id
    where l.course_id = p_course_id
    group by m.id
 $$;
@@ -167,7 +170,7 @@ begin
         left join public.module_progress mp
           on mp.user_id = e.user_id and mp.module_id = n.module_id
        where e.id = any (p_enrollment_ids)
-         and case when mp.user_id is null then n.started_at is not null
+         and case when mp.user_id is null then n.started_at is not null or n.has_waivers
                   else (mp.course_id, mp.completion_rule, mp.completed_lessons, mp.total_lessons,
                         mp.completed_quizzes, mp.total_quizzes)
                          is distinct from
@@ -180,7 +183,7 @@ begin
          completed_quizzes, total_quizzes, started_at, completed_at)
       select w.user_id, w.module_id, w.course_id, w.completion_rule, w.completed_lessons,
              w.total_lessons, w.completed_quizzes, w.total_quizzes,
-             coalesce(w.started_at, v_now), w.completed_at
+             w.started_at, w.completed_at
         from wanted w
        where not p_dry_run
        order by w.user_id, w.module_id

@@ -91,7 +91,7 @@ begin
   end if;
   -- What locks learners' rows comes last: the locks are held to the end.
   foreach v_part in array array[
-    'partitions', 'rate_buckets', 'watching', 'statistics', 'drift', 'attempts']
+    'partitions', 'rate_buckets', 'watching', 'statistics', 'drift', 'attempts', 'renewals']
   loop
     exit when clock_timestamp() > v_until;
     begin
@@ -103,6 +103,8 @@ begin
         v_done := to_jsonb(private.purge_watch_sessions() + private.purge_client_events());
       elsif v_part = 'statistics' then
         v_done := to_jsonb(private.fold_statistics(1000));
+      elsif v_part = 'renewals' then
+        v_done := to_jsonb(private.tell_renewals(500));
       elsif v_part = 'drift' then
         v_done := private.check_drift(500);
       else
@@ -117,13 +119,13 @@ begin
 end
 $$;
 comment on function private.run_maintenance() is
-  'Makes months, folds statistics, checks for drift, ends attempts whose time is up, forgets old buckets, sessions, events.';
+  'Makes months, folds statistics, checks for drift, tells of completions that expire, ends attempts whose time is up, forgets old buckets, sessions, events.';
 revoke execute on function private.run_maintenance() from public;
 
 create function public.run_maintenance() returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.run_maintenance(); end;
 comment on function public.run_maintenance() is
-  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, drift, attempts}.';
+  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, drift, attempts, renewals}.';
 revoke execute on function public.run_maintenance() from public, anon, authenticated, service_role;
 grant execute on function public.run_maintenance(), private.run_maintenance() to service_role;
