@@ -12,6 +12,7 @@ import sys
 # What imports make stays for good: looking through it for garbage is a seventh of a cold start.
 gc.disable()
 
+import functions.admin  # noqa: E402
 import functions.analytics  # noqa: E402
 import functions.assessments  # noqa: E402
 import functions.certificates  # noqa: E402
@@ -22,6 +23,7 @@ import functions.recalculate  # noqa: E402
 from shared import http  # noqa: E402
 from shared.settings import SettingsError  # noqa: E402
 
+admin = functions.admin.admin
 analytics = functions.analytics.analytics
 assessments = functions.assessments.assessments
 certificates = functions.certificates.certificates

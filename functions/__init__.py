@@ -6,6 +6,7 @@ A new function is a file, an entry here and a target in main.py; tests and docs 
 from __future__ import annotations
 
 from functions import (
+    admin,
     analytics,
     assessments,
     certificates,
@@ -16,6 +17,7 @@ from functions import (
 )
 
 FUNCTIONS = (
+    admin.FUNCTION,
     analytics.FUNCTION,
     assessments.FUNCTION,
     certificates.FUNCTION,

@@ -108,9 +108,57 @@ class Uncomplete(Body):
 
 
 class Reason(Body):
-    """Why an admin does something to a certificate; kept in the audit log."""
+    """Why staff or an admin do something; kept in the audit log."""
 
     reason: Annotated[Text, Field(min_length=1, max_length=2000)]
+
+
+class ForLearner(Reason):
+    """An exception for one learner."""
+
+    user_id: UuidId
+
+
+class Replacement(Reason):
+    """Which lesson takes the place."""
+
+    new_lesson_id: UuidId
+
+
+class Extension(Reason):
+    """A later deadline; none at all when absent."""
+
+    expires_at: Time | None = None
+
+
+class NewCohort(Reason):
+    """A cohort to be made."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    starts_at: Time | None = None
+    ends_at: Time | None = None
+
+
+class CohortName(Reason):
+    """A cohort's new name."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+class CohortMembers(Reason):
+    """Who goes into a cohort; out of theirs when it is absent."""
+
+    user_ids: Annotated[list[UuidId], Field(min_length=1, max_length=500)]
+    cohort_id: UuidId | None = None
+
+
+class Learners(Reason):
+    """Who is to be enrolled, by user id or e-mail address. A line is the database's to judge."""
+
+    learners: Annotated[
+        list[Annotated[Text, Field(max_length=320)]], Field(min_length=1, max_length=500)
+    ]
+    cohort_id: UuidId | None = None
 
 
 class LessonState(Body):

@@ -24,11 +24,14 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[str], str | int]]] = {
     "attempt": ("p_attempt_id", uuid_id),
     "certificate": ("p_certificate_id", uuid_id),
     "code": ("p_code", certificate_code),
+    "cohort": ("p_cohort_id", uuid_id),
     "course": ("p_course_id", course_id),
+    "enrollment": ("p_enrollment_id", uuid_id),
     "key": ("key", str),
     "lesson": ("p_lesson_id", uuid_id),
     "list": ("p_list", status_list),
     "module": ("p_module_id", uuid_id),
+    "program": ("p_program_id", course_id),
     "token": ("p_token", uuid_id),
 }
 

@@ -16,6 +16,11 @@
 -- another, so a module's completion (several rows of each table) never meets another tab halfway.
 -- So while counts change, nobody completes a lesson there, and the difference a change makes can be
 -- added to the counters instead of counting again.
+--
+-- An edit of a course with more enrolments than private.settle_limit() would hold its learners up for
+-- too long, and leaves the enrolments to a job: it raises the course's settle_version, and an enrolment
+-- whose settled_version is behind it is counted again, by the job in slices (private.settle_course) or
+-- by its learner's next write (private.open_lesson), whichever comes first. Until then it says settling.
 
 create function private.editors_key() returns bigint
 language sql immutable parallel safe security invoker set search_path = ''
@@ -222,6 +227,80 @@ comment on function private.bookings(private.lesson_change[]) is
   'What each change takes from one module and course and gives to another.';
 revoke execute on function private.bookings(private.lesson_change[]) from public;
 
+-- Measured: docs/explanation/performance.md. Raised by an operator whose learners may wait longer.
+create function private.settle_limit() returns bigint
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (select s.value::bigint from private.settings s where s.name = 'settle_limit');
+end
+$$;
+comment on function private.settle_limit() is
+  'Up to how many enrolments a catalogue edit settles in its own transaction.';
+revoke execute on function private.settle_limit() from public;
+
+-- While a job is at it, later edits are left to it as well: what is behind cannot be added to.
+create function private.defer_settling(p_course_ids bigint[]) returns bigint[]
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_limit bigint := private.settle_limit();
+  v_deferred bigint[];
+  v_course_id bigint;
+begin
+  v_deferred := array(
+    select c.id
+      from public.courses c
+     where c.id = any (p_course_ids)
+       and (c.is_settling or (
+         select count(*)
+           from (select from public.enrollments e where e.course_id = c.id limit v_limit + 1)
+             as found) > v_limit)
+     order by c.id);
+  update public.courses c
+     set settle_version = c.settle_version + 1, is_settling = true
+   where c.id = any (v_deferred);
+  foreach v_course_id in array v_deferred loop
+    perform private.enqueue('course.settle', jsonb_build_object('course_id', v_course_id),
+      'course.settle:' || v_course_id);
+  end loop;
+  return v_deferred;
+end
+$$;
+comment on function private.defer_settling(bigint[]) is
+  'Of edited courses those whose enrolments are left to a job, which this sets to work.';
+revoke execute on function private.defer_settling(bigint[]) from public;
+
+create function private.is_settling(e public.enrollments) returns boolean
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return (e).settled_version
+    < (select c.settle_version from public.courses c where c.id = (e).course_id);
+end
+$$;
+comment on function private.is_settling(public.enrollments) is
+  'Whether an edit of the course has yet to reach this enrolment''s counters.';
+revoke execute on function private.is_settling(public.enrollments) from public;
+grant execute on function private.is_settling(public.enrollments) to waymark_writer;
+
+-- Who writes counters by adding to them asks for the row by this, under the locks of the write path.
+create function private.settled(e public.enrollments) returns public.enrollments
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  if private.is_settling(e) then
+    perform private.settle_enrollments(array[(e).id], 'catalog', false);
+    select * into e from public.enrollments x where x.id = (e).id;
+  end if;
+  return e;
+end
+$$;
+comment on function private.settled(public.enrollments) is
+  'An enrolment whose counters hold every edit: counted again where a job has yet to come by.';
+revoke execute on function private.settled(public.enrollments) from public;
+grant execute on function private.settled(public.enrollments) to waymark_writer;
+
 create function private.settle_lessons(
   p_changes private.lesson_change[], p_course_ids bigint[]
 ) returns void
@@ -229,6 +308,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_deferred bigint[];
   v_finished uuid[];
   v_crossed uuid[];
 begin
@@ -254,6 +334,22 @@ begin
     ) as t
    where m.id = t.module_id and (t.lessons <> 0 or t.quizzes <> 0);
 
+  -- What is left to a job is booked nowhere below.
+  v_deferred := private.defer_settling(array(
+    select side.course_id
+      from unnest(p_changes) as ch
+     cross join lateral (values (ch.old_course_id), (ch.new_course_id)) as side (course_id)));
+  if v_deferred <> '{}' then
+    p_changes := array(
+      select row(
+               ch.lesson_id, ch.old_course_id, ch.old_module_id,
+               case when ch.old_course_id <> all (v_deferred) then ch.old_weight end, ch.old_gate,
+               ch.new_course_id, ch.new_module_id,
+               case when ch.new_course_id <> all (v_deferred) then ch.new_weight end,
+               ch.new_gate)::private.lesson_change
+        from unnest(p_changes) as ch);
+  end if;
+
   -- Everyone who has begun one of these modules: its new totals, and what they had done of it.
   with total as (
     select b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
@@ -264,7 +360,16 @@ begin
     select p.user_id, b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
       from private.bookings(p_changes) b
       join public.user_progress p on p.lesson_id = b.lesson_id and p.status = 'completed'
+     where not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p.user_id and w.lesson_id = b.lesson_id)
      group by p.user_id, b.module_id
+  ),
+  waived as (
+    select w.user_id, b.module_id, sum(b.lessons) as lessons, sum(b.quizzes) as quizzes
+      from private.bookings(p_changes) b
+      join public.lesson_waivers w on w.lesson_id = b.lesson_id
+     group by w.user_id, b.module_id
   ),
   changed as (
     update public.module_progress mp
@@ -277,14 +382,16 @@ begin
                x.completed_quizzes, x.total_quizzes) then v_now end)
       from (
         select was.user_id, was.module_id, was.status as old_status,
-               was.total_lessons + t.lessons as total_lessons,
+               was.total_lessons + t.lessons - coalesce(w.lessons, 0) as total_lessons,
                was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
-               was.total_quizzes + t.quizzes as total_quizzes,
+               was.total_quizzes + t.quizzes - coalesce(w.quizzes, 0) as total_quizzes,
                was.completed_quizzes + coalesce(d.quizzes, 0) as completed_quizzes
           from total t
           join public.module_progress was on was.module_id = t.module_id
           left join done d on d.module_id = was.module_id and d.user_id = was.user_id
+          left join waived w on w.module_id = was.module_id and w.user_id = was.user_id
          where t.lessons <> 0 or d.lessons <> 0 or t.quizzes <> 0 or d.quizzes <> 0
+            or w.lessons <> 0 or w.quizzes <> 0
       ) as x
      where mp.user_id = x.user_id and mp.module_id = x.module_id
     returning mp.user_id, mp.course_id, mp.module_id, mp.status, x.old_status
@@ -295,38 +402,62 @@ begin
    where ch.status = 'completed' and ch.old_status <> 'completed'
    order by ch.user_id;
 
-  -- A lesson that moved takes its learners along into modules they had not begun.
-  with begun as (
-    insert into public.module_progress
+  -- A lesson that moved takes its learners along into modules they had not begun, and its waivers
+  -- into modules where they have none; a row that is there has been settled above, and only begins.
+  with moved as (
+    select p.user_id, ch.lesson_id, ch.new_module_id as module_id, p.started_at, p.is_completed,
+           exists (
+             select from public.lesson_waivers w
+              where w.user_id = p.user_id and w.lesson_id = ch.lesson_id) as is_waived,
+           ch.new_weight is not null as counts, ch.new_gate as is_gate
+      from unnest(p_changes) as ch
+      join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
+     where ch.old_module_id <> ch.new_module_id and ch.new_course_id <> all (v_deferred)
+    union all
+    select w.user_id, ch.lesson_id, ch.new_module_id, null, false, true, ch.new_weight is not null,
+           ch.new_gate
+      from unnest(p_changes) as ch
+      join public.lesson_waivers w on w.lesson_id = ch.lesson_id
+     where ch.old_module_id <> ch.new_module_id and ch.new_course_id <> all (v_deferred)
+       and not exists (
+         select from public.user_progress p
+          where p.user_id = w.user_id and p.lesson_id = w.lesson_id and p.status <> 'not_started')
+  ),
+  begun as (
+    insert into public.module_progress as mp
       (user_id, module_id, course_id, completion_rule, started_at, completed_lessons,
        total_lessons, completed_quizzes, total_quizzes, completed_at)
     select d.user_id, m.id, m.course_id, m.completion_rule, d.started_at, d.lessons,
-           m.total_lessons, d.quizzes, m.total_quizzes,
-           case when private.module_done(m.completion_rule, d.lessons, m.total_lessons, d.quizzes,
-             m.total_quizzes) then v_now end
+           m.total_lessons - d.waived_lessons, d.quizzes, m.total_quizzes - d.waived_quizzes,
+           case when private.module_done(m.completion_rule, d.lessons,
+             m.total_lessons - d.waived_lessons, d.quizzes, m.total_quizzes - d.waived_quizzes)
+             then v_now end
       from (
-        select p.user_id, ch.new_module_id as module_id, min(p.started_at) as started_at,
+        select x.user_id, x.module_id, min(x.started_at) as started_at,
                (count(*) filter (
-                 where p.status = 'completed' and ch.new_weight is not null))::integer as lessons,
+                 where x.counts and x.is_completed and not x.is_waived))::integer as lessons,
                (count(*) filter (
-                 where p.status = 'completed' and ch.new_weight is not null
-                   and ch.new_gate))::integer as quizzes
-          from unnest(p_changes) as ch
-          join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
-         where ch.old_module_id <> ch.new_module_id
-           and not exists (
-             select from public.module_progress mp
-              where mp.user_id = p.user_id and mp.module_id = ch.new_module_id)
-         group by p.user_id, ch.new_module_id
+                 where x.counts and x.is_gate and x.is_completed and not x.is_waived))::integer
+                 as quizzes,
+               (count(*) filter (where x.counts and x.is_waived))::integer as waived_lessons,
+               (count(*) filter (where x.counts and x.is_gate and x.is_waived))::integer
+                 as waived_quizzes
+          from moved x
+         where not exists (
+             select from public.module_progress o
+              where o.user_id = x.user_id and o.module_id = x.module_id
+                and (o.started_at is not null or x.started_at is null))
+         group by x.user_id, x.module_id
       ) as d
       join public.modules m on m.id = d.module_id
      order by d.user_id
-    returning user_id, course_id, module_id, status
+        on conflict (user_id, module_id) do update set started_at = excluded.started_at
+    returning mp.user_id, mp.course_id, mp.module_id, mp.status, mp.xmax = 0 as is_new
   )
   insert into public.progress_events (occurred_at, user_id, course_id, module_id, kind, data)
   select v_now, b.user_id, b.course_id, b.module_id, 'module_completed', '{"by": "catalog"}'
     from begun b
-   where b.status = 'completed'
+   where b.status = 'completed' and b.is_new
    order by b.user_id;
 
   -- Everyone enrolled in one of these courses.
@@ -339,7 +470,16 @@ begin
     select p.user_id, b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
       from private.bookings(p_changes) b
       join public.user_progress p on p.lesson_id = b.lesson_id and p.status = 'completed'
+     where not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p.user_id and w.lesson_id = b.lesson_id)
      group by p.user_id, b.course_id
+  ),
+  waived as (
+    select w.user_id, b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
+      from private.bookings(p_changes) b
+      join public.lesson_waivers w on w.lesson_id = b.lesson_id
+     group by w.user_id, b.course_id
   ),
   changed as (
     update public.enrollments e
@@ -361,15 +501,17 @@ begin
           from (
             select was.id, was.completed_at, was.progress_percent, c.catalog_version,
                    c.certificate_min_percent,
-                   was.total_lessons + t.lessons as total_lessons,
-                   was.total_weight + t.weight as total_weight,
+                   was.total_lessons + t.lessons - coalesce(w.lessons, 0) as total_lessons,
+                   was.total_weight + t.weight - coalesce(w.weight, 0) as total_weight,
                    was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
                    was.completed_weight + coalesce(d.weight, 0) as completed_weight
               from total t
               join public.courses c on c.id = t.course_id
               join public.enrollments was on was.course_id = t.course_id
               left join done d on d.course_id = was.course_id and d.user_id = was.user_id
+              left join waived w on w.course_id = was.course_id and w.user_id = was.user_id
              where t.lessons <> 0 or t.weight <> 0 or d.lessons <> 0 or d.weight <> 0
+                or w.lessons <> 0 or w.weight <> 0
           ) as s
       ) as x
      where e.id = x.id
@@ -493,6 +635,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_deferred bigint[];
 begin
   if not exists (
     select from new_rows n
@@ -500,6 +643,10 @@ begin
   then
     return null;
   end if;
+  v_deferred := private.defer_settling(array(
+    select n.course_id
+      from new_rows n
+      join old_rows o on o.id = n.id and o.completion_rule <> n.completion_rule));
   with changed as (
     update public.module_progress mp
        set completion_rule = n.completion_rule,
@@ -509,7 +656,7 @@ begin
       from new_rows n
       join old_rows o on o.id = n.id
       join public.module_progress was on was.module_id = n.id
-     where n.completion_rule <> o.completion_rule
+     where n.completion_rule <> o.completion_rule and n.course_id <> all (v_deferred)
        and mp.user_id = was.user_id and mp.module_id = was.module_id
     returning mp.user_id, mp.course_id, mp.module_id, mp.status, was.status as old_status
   )
@@ -550,20 +697,37 @@ declare
   v_version bigint;
 begin
   perform private.share_course(new.course_id);
-  select c.total_lessons, c.total_weight, done.lessons, done.weight, c.catalog_version
-    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight, v_version
+  select c.total_lessons - waived.lessons, c.total_weight - waived.weight, done.lessons,
+         done.weight, c.catalog_version, c.settle_version
+    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight, v_version,
+         new.settled_version
     from public.courses c
    cross join lateral (
       select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
         from public.user_progress p
         join public.lessons l on l.id = p.lesson_id
        where p.user_id = new.user_id and l.course_id = c.id and p.status = 'completed'
-         and l.is_countable
+         and l.is_countable and not exists (
+           select from public.lesson_waivers w
+            where w.user_id = p.user_id and w.lesson_id = p.lesson_id)
    ) as done
+   cross join lateral (
+      select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
+        from public.lesson_waivers w
+        join public.lessons l on l.id = w.lesson_id
+       where w.user_id = new.user_id and l.course_id = c.id and l.is_countable
+   ) as waived
    where c.id = new.course_id;
   if not found then
     return new;  -- the foreign key refuses it
   end if;
+  -- An enrolment that was deleted and made again goes on with the cycle after the last finished one.
+  select p.cycle + 1, p.ended_at into new.cycle, new.cycle_started_at
+    from public.past_cycles p
+   where p.user_id = new.user_id and p.course_id = new.course_id
+   order by p.cycle desc
+   limit 1;
+  new.cycle := coalesce(new.cycle, 1);
   new.progress_percent := private.percent(new.completed_weight, new.total_weight);
   if new.progress_percent = 100 then
     new.completed_at := coalesce(new.completed_at, private.clock());
@@ -579,11 +743,21 @@ revoke execute on function private.tg_enrollments__counts() from public;
 create function private.tg_enrollments__event() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_imported boolean := current_setting('waymark.importing', true) is not distinct from 'on';
 begin
   insert into public.progress_events
-    (occurred_at, user_id, course_id, enrollment_id, cycle, kind)
-  values (private.clock(), new.user_id, new.course_id, new.id, new.cycle, 'enrolled');
-  if new.completed_at is not null then
+    (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+  values (case when v_imported then new.enrolled_at else private.clock() end,
+    new.user_id, new.course_id, new.id, new.cycle, 'enrolled',
+    case when v_imported then jsonb_build_object('by', 'import') else '{}' end);
+  if new.settled_version > 0 then
+    -- A job may have passed by modules of theirs while they were not enrolled.
+    perform private.settle_enrollments(array[new.id], 'catalog', false);
+  end if;
+  if v_imported then
+    return null;  -- what follows from it comes with the progress that is imported
+  elsif new.completed_at is not null then
     perform private.finish_courses(array[new.id], private.clock(), 'enrollment');
   elsif new.progress_percent > 0 then
     perform private.certify(array[new.id]);

@@ -55,7 +55,8 @@ begin
     'current_module_id', (e).current_module_id,
     'current_lesson_id', (e).current_lesson_id,
     'current_section', (e).current_section,
-    'view_time_seconds', (e).view_time_seconds);
+    'view_time_seconds', (e).view_time_seconds,
+    'settling', private.is_settling(e));
 end
 $$;
 comment on function private.enrollment_json(public.enrollments) is 'An enrolment as callers see it.';
@@ -139,6 +140,7 @@ comment on function private.rule_missing(public.lessons, public.user_progress) i
 -- Access --------------------------------------------------------------------------------------------
 
 create type private.lesson_access as (
+  -- As it counts for this learner: a lesson that is waived is not countable.
   lesson public.lessons,
   enrollment public.enrollments,
   progress public.user_progress,
@@ -147,6 +149,9 @@ create type private.lesson_access as (
   -- What earns the certificate: so many percent, a score too; null and false where none is issued.
   certificate_percent numeric,
   certificate_scored boolean,
+  -- Does anything lock lessons here, and does it lock this one (see the locks migration)?
+  has_rules boolean,
+  lock jsonb,
   -- Set by what is written: did it change anything, what comes next, what the rule still misses.
   changed boolean,
   next_lesson_id uuid,
@@ -154,12 +159,17 @@ create type private.lesson_access as (
 );
 
 -- Locks the course, then looks: what is read here holds until commit. One predicate for every write.
-create function private.open_lesson(p_user_id uuid, p_lesson_id uuid) returns private.lesson_access
+-- Whoever takes a locked lesson too (p_even_locked) finds the lock in the answer.
+create function private.open_lesson(
+  p_user_id uuid, p_lesson_id uuid, p_even_locked boolean default false
+) returns private.lesson_access
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   v private.lesson_access;
   v_course_id bigint;
+  v_waived boolean;
+  v_settle_version bigint;
 begin
   select l.course_id into v_course_id from public.lessons l where l.id = p_lesson_id;
   if not found then
@@ -175,9 +185,13 @@ begin
   select l, c.status, c.catalog_version, p,
          case when c.certificate_enabled then c.certificate_min_percent end,
          c.certificate_enabled
-           and coalesce(c.certificate_min_score, l.certificate_min_score) is not null
+           and coalesce(c.certificate_min_score, l.certificate_min_score) is not null,
+         exists (
+           select from public.lesson_waivers w
+            where w.user_id = p_user_id and w.lesson_id = l.id),
+         c.sequential or c.has_rules, c.settle_version
     into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent,
-         v.certificate_scored
+         v.certificate_scored, v_waived, v.has_rules, v_settle_version
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
@@ -198,11 +212,36 @@ begin
   if (v.lesson).is_preview then
     perform private.fail('preview_lesson', 422, 'Preview lessons take no progress');
   end if;
+  if (v.enrollment).settled_version < v_settle_version then
+    v.enrollment := private.settled(v.enrollment);
+  end if;
+  if v_waived then
+    v.lesson := private.without_count(v.lesson);
+  end if;
+  if v.has_rules and (v.progress).is_completed is not true then
+    v.lock := private.lesson_lock(v.enrollment, p_lesson_id);
+    if not p_even_locked then
+      perform private.refuse_locked(v.lock);
+    end if;
+  end if;
   return v;
 end
 $$;
-comment on function private.open_lesson(uuid, uuid) is
+comment on function private.open_lesson(uuid, uuid, boolean) is
   'May this learner work on this lesson now? Locks its course and returns the rows, or refuses.';
+
+create function private.without_count(l public.lessons) returns public.lessons
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  l.is_countable := false;
+  l.is_gate := false;
+  l.is_quiz := false;
+  return l;
+end
+$$;
+comment on function private.without_count(public.lessons) is
+  'A lesson as it counts for a learner who is excused from it.';
 
 create function private.require_active(e public.enrollments) returns void
 language plpgsql stable security invoker set search_path = ''
@@ -214,6 +253,9 @@ begin
     perform private.fail('enrollment_inactive', 403, 'Your enrolment in this course has ended');
   elsif (e).expires_at <= private.clock() then
     perform private.fail('enrollment_expired', 403, 'Your enrolment in this course has expired');
+  elsif (e).cycle_started_at > private.clock() then
+    -- It waited while a new cycle began: what was meant for the old one must not count in the new.
+    perform private.fail('cycle_over', 409, 'A new cycle of this course has begun meanwhile');
   end if;
 end
 $$;
@@ -251,9 +293,9 @@ begin
      where m.course_id = p_course_id
        and (v_module_id is null or (m.position, m.id) > (v_module_position, v_module_id))
        and m.total_lessons > 0
-       and (select mp.completed_lessons from public.module_progress mp
+       and (select mp.completed_lessons = mp.total_lessons from public.module_progress mp
              where mp.user_id = p_user_id and mp.module_id = m.id)
-         is distinct from m.total_lessons
+         is not true
      order by m.position, m.id
      limit 1;
     exit when not found;
@@ -284,6 +326,8 @@ begin
        and l.is_countable
        and (select p.is_completed from public.user_progress p
              where p.user_id = p_user_id and p.lesson_id = l.id) is not true
+       and (select true from public.lesson_waivers w
+             where w.user_id = p_user_id and w.lesson_id = l.id) is not true
      order by l.position, l.id
      limit 1);
 end
@@ -298,7 +342,9 @@ as $$
     from public.user_progress p
     join public.lessons l on l.id = p.lesson_id
    where p.user_id = p_user_id and l.course_id = p_course_id and l.is_countable
-     and not p.is_completed
+     and not p.is_completed and not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p_user_id and w.lesson_id = l.id)
    order by l.module_position, l.module_id, l.position, l.id
    limit 1
 $$;
@@ -378,7 +424,7 @@ begin
    where m.id = (l).module_id
       on conflict (user_id, module_id) do update
      set started_at = excluded.started_at
-   where mp.started_at > excluded.started_at;
+   where mp.started_at is null or mp.started_at > excluded.started_at;
 end
 $$;
 comment on function private.begin_module(uuid, public.lessons, timestamptz) is
@@ -583,8 +629,13 @@ create function private.offered(v private.lesson_access, p_next uuid) returns uu
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  return case when (v).course_status = 'draft'
-    then private.first_begun(((v).enrollment).user_id, ((v).lesson).course_id) else p_next end;
+  if (v).course_status = 'draft' then
+    return private.first_begun(((v).enrollment).user_id, ((v).lesson).course_id);
+  elsif (v).has_rules and p_next is not null then
+    return (select f.lesson_id from private.first_open((v).enrollment, p_next, 200) f
+             where f.lock is null);
+  end if;
+  return p_next;
 end
 $$;
 comment on function private.offered(private.lesson_access, uuid) is
@@ -599,6 +650,7 @@ declare
   v_user_id uuid := private.require_user();
   c public.courses;
   e public.enrollments;
+  v_missing jsonb;
   v_changed boolean := false;
 begin
   select * into c from public.courses where id = p_course_id;
@@ -608,8 +660,16 @@ begin
       perform private.fail('course_not_found', 404, 'Course not found');
     elsif c.status = 'archived' then
       perform private.fail('enrollment_closed', 403, 'This course takes no new learners');
+    elsif c.enrollment_mode = 'paid' then
+      perform private.fail('payment_required', 403, 'This course opens when it is paid for');
     elsif c.enrollment_mode <> 'open' then
       perform private.fail('enrollment_closed', 403, 'This course is by invitation only');
+    end if;
+    v_missing := case when c.has_rules then private.missing_course(v_user_id, c.id) end;
+    if v_missing is not null then
+      perform private.fail('course_locked', 409, 'Another course comes first',
+        private.lock_json('prerequisite', null, p_course => v_missing)::text,
+        'details names the course to complete');
     end if;
     insert into public.enrollments (user_id, course_id) values (v_user_id, p_course_id)
         on conflict (user_id, course_id) do nothing
@@ -619,12 +679,16 @@ begin
       select * into e from public.enrollments
        where user_id = v_user_id and course_id = p_course_id;
     end if;
+  elsif e.status = 'left' then
+    select * into e from private.return_to_course(e);
+    v_changed := true;
   end if;
   perform private.require_active(e);
   return jsonb_build_object('enrollment', private.enrollment_json(e), 'changed', v_changed);
 end
 $$;
-comment on function private.enroll(bigint) is 'Self-enrolment; again returns the same row.';
+comment on function private.enroll(bigint) is
+  'Self-enrolment; again returns the same row, and who had left comes back to it.';
 
 create function private.start_lesson(p_lesson_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -681,25 +745,20 @@ $$;
 comment on function private.complete_lesson(uuid) is
   'Completes a lesson whose rule is fulfilled; again returns the same row and writes nothing.';
 
-create function private.uncomplete_lesson(p_lesson_id uuid, p_reason text) returns jsonb
-language plpgsql volatile security definer set search_path = ''
+-- The lock of the enrolment came before the look: of two tabs, one takes it back.
+create function private.record_uncompletion(v private.lesson_access, p_reason text)
+returns private.lesson_access
+language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v private.lesson_access := private.open_lesson(private.require_user(), p_lesson_id);
-  v_before public.user_progress;
+  v_before public.user_progress := v.progress;
   v_now timestamptz := private.clock();
-  v_changed boolean := false;
 begin
-  -- The lock before the look: of two tabs, one takes it back.
-  select p.* into v_before
-    from public.user_progress p
-   where p.user_id = (v.enrollment).user_id and p.lesson_id = p_lesson_id
-     for no key update;
-  if v_before.is_completed then
-    v_changed := true;
+  v.changed := v_before.is_completed is true;
+  if v.changed then
     update public.user_progress p
        set status = 'in_progress', progress = 0, completed_at = null, completed_on = null
-     where p.user_id = v_before.user_id and p.lesson_id = p_lesson_id
+     where p.user_id = v_before.user_id and p.lesson_id = v_before.lesson_id
     returning p into v.progress;
     if (v.lesson).is_countable then
       update public.module_progress mp
@@ -728,12 +787,26 @@ begin
     perform private.record_event('lesson_uncompleted', v, v_now,
       jsonb_strip_nulls(jsonb_build_object('reason', p_reason)));
     perform private.audit('lesson.uncomplete', (v.lesson).course_id, v_before.user_id,
-      'lesson:' || p_lesson_id, p_reason,
+      'lesson:' || v_before.lesson_id, p_reason,
       jsonb_build_object('status', 'completed', 'completed_at', v_before.completed_at),
       jsonb_build_object('status', 'in_progress'));
   end if;
+  v.next_lesson_id := private.next_lesson(v);
+  return v;
+end
+$$;
+comment on function private.record_uncompletion(private.lesson_access, text) is
+  'Takes a completion back, audited; changed is false when there was none.';
+
+create function private.uncomplete_lesson(p_lesson_id uuid, p_reason text) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v private.lesson_access := private.record_uncompletion(
+    private.open_lesson(private.require_user(), p_lesson_id), p_reason);
+begin
   return private.lesson_answer(v) || jsonb_build_object(
-    'next_lesson_id', private.offered(v, private.next_lesson(v)), 'changed', v_changed);
+    'next_lesson_id', private.offered(v, v.next_lesson_id), 'changed', v.changed);
 end
 $$;
 comment on function private.uncomplete_lesson(uuid, text) is
@@ -874,9 +947,10 @@ as $$
     'module_id', (m).id,
     'course_id', (m).course_id,
     'status', coalesce(mp.status, 'not_started'),
-    'total', (m).total_lessons,
+    'total', coalesce(mp.total_lessons, (m).total_lessons),
     'completed', coalesce(mp.completed_lessons, 0),
-    'percent', private.percent(coalesce(mp.completed_lessons, 0), (m).total_lessons),
+    'percent', private.percent(
+      coalesce(mp.completed_lessons, 0), coalesce(mp.total_lessons, (m).total_lessons)),
     'started_at', mp.started_at,
     'completed_at', mp.completed_at)
     from (select) as one
@@ -890,16 +964,24 @@ as $$
 declare
   v_user_id uuid := private.require_user();
   m public.modules := private.open_module(v_user_id, p_module_id);
+  e public.enrollments;
   v_lesson_id uuid;
   v_answer jsonb;
 begin
+  select * into e from public.enrollments where user_id = v_user_id and course_id = m.course_id;
   select l.id into v_lesson_id
     from public.lessons l
     left join public.user_progress p on p.user_id = v_user_id and p.lesson_id = l.id
+    left join private.course_locks(e, p_module_id) k on k.lesson_id = l.id
    where l.module_id = p_module_id and l.archived_at is null and not l.is_preview
      and (p.user_id is not null or (
        select c.status from public.courses c where c.id = m.course_id) <> 'draft')
-   order by p.is_completed is true, not l.is_required, l.position, l.id
+   -- Of what is not completed the open ones first; where all is locked, the refusal names the first.
+   order by p.is_completed is true, k.lock is not null,
+         not l.is_required or exists (
+           select from public.lesson_waivers w
+            where w.user_id = v_user_id and w.lesson_id = l.id),
+         l.position, l.id
    limit 1;
   if not found then
     perform private.fail('lesson_not_found', 404, 'This module has no lesson to start');
@@ -923,8 +1005,10 @@ declare
   v_done uuid[] := '{}';
   v_open jsonb := '[]';
   v_status text;
+  v_has_rules boolean;
 begin
-  select c.status into v_status from public.courses c where c.id = m.course_id;
+  select c.status, c.sequential or c.has_rules into v_status, v_has_rules
+    from public.courses c where c.id = m.course_id;
   for v_lesson_id in
     select l.id
       from public.lessons l
@@ -932,11 +1016,18 @@ begin
      where l.module_id = p_module_id and l.archived_at is null and not l.is_preview
        and p.is_completed is not true
        and (p.user_id is not null or v_status <> 'draft')
+       and not exists (
+         select from public.lesson_waivers w
+          where w.user_id = v_user_id and w.lesson_id = l.id)
      order by l.position, l.id
   loop
-    v := private.open_lesson(v_user_id, v_lesson_id);
+    v := private.open_lesson(v_user_id, v_lesson_id, true);
     v_missing := private.rule_missing(v.lesson, v.progress);
-    if v_missing is null then
+    if v.lock is not null then
+      v_open := v_open || jsonb_build_object(
+        'lesson_id', v_lesson_id, 'title', (v.lesson).title, 'code', 'lesson_locked',
+        'message', 'This lesson is locked', 'details', v.lock);
+    elsif v_missing is null then
       v := private.record_completion(v, private.clock());
       if v.changed then
         v_done := v_done || v_lesson_id;
@@ -950,14 +1041,15 @@ begin
   select x into v.enrollment from public.enrollments x
    where x.user_id = v_user_id and x.course_id = m.course_id;
   v.certificate_percent := 0;
+  v.course_status := v_status;
+  v.has_rules := v_has_rules;
+  v.lesson.course_id := m.course_id;
   return jsonb_build_object(
     'module', private.module_json(v_user_id, m),
     'enrollment', private.enrollment_json(v.enrollment),
     'completed_lesson_ids', to_jsonb(v_done),
     'open', v_open,
-    'next_lesson_id', case when v_status = 'draft'
-      then private.first_begun(v_user_id, m.course_id)
-      else private.first_incomplete(v_user_id, m.course_id) end,
+    'next_lesson_id', private.offered(v, private.first_incomplete(v_user_id, m.course_id)),
     'certificate', private.held_certificate(v),
     'changed', v_done <> '{}');
 end
@@ -1021,6 +1113,7 @@ revoke execute on function private.progress_json from public;
 revoke execute on function private.enrollment_json from public;
 revoke execute on function private.rule_missing from public;
 revoke execute on function private.open_lesson from public;
+revoke execute on function private.without_count from public;
 revoke execute on function private.require_active from public;
 revoke execute on function private.first_incomplete from public;
 revoke execute on function private.first_incomplete_in from public;
@@ -1042,6 +1135,7 @@ revoke execute on function private.start_lesson from public;
 revoke execute on function private.lesson_answer from public;
 revoke execute on function private.refuse_unearned from public;
 revoke execute on function private.complete_lesson from public;
+revoke execute on function private.record_uncompletion from public;
 revoke execute on function private.uncomplete_lesson from public;
 revoke execute on function private.put_lesson_progress from public;
 revoke execute on function private.open_module from public;
@@ -1069,6 +1163,7 @@ alter function private.progress_json owner to waymark_writer;
 alter function private.enrollment_json owner to waymark_writer;
 alter function private.rule_missing owner to waymark_writer;
 alter function private.open_lesson owner to waymark_writer;
+alter function private.without_count owner to waymark_writer;
 alter function private.require_active owner to waymark_writer;
 alter function private.first_incomplete owner to waymark_writer;
 alter function private.first_incomplete_in owner to waymark_writer;
@@ -1090,6 +1185,7 @@ alter function private.start_lesson owner to waymark_writer;
 alter function private.lesson_answer owner to waymark_writer;
 alter function private.refuse_unearned owner to waymark_writer;
 alter function private.complete_lesson owner to waymark_writer;
+alter function private.record_uncompletion owner to waymark_writer;
 alter function private.uncomplete_lesson owner to waymark_writer;
 alter function private.put_lesson_progress owner to waymark_writer;
 alter function private.open_module owner to waymark_writer;

@@ -60,6 +60,9 @@ begin
        and (l.quiz_data is not null or l.completion_rule in ('submit', 'pass')
             or l.certificate_min_score is not null)
        and l.archived_at is null and not l.is_preview
+       and not exists (
+         select from public.lesson_waivers w
+          where w.user_id = e.user_id and w.lesson_id = l.id)
       left join public.user_assessment_attempts a
         on a.user_id = e.user_id and a.lesson_id = l.id and a.cycle = e.cycle
      group by e.id, l.id

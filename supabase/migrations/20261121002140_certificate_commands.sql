@@ -17,9 +17,8 @@ as $$
 begin
   if not private.is_admin() then
     perform private.fail('not_allowed', 403, 'Only admins may do this');
-  elsif coalesce(btrim(p_reason), '') = '' or char_length(p_reason) > 2000 then
-    perform private.fail('invalid_value', 422, 'A reason of at most 2000 characters is needed');
   end if;
+  perform private.check_reason(p_reason);
 end
 $$;
 comment on function private.require_reason(text) is
@@ -137,9 +136,9 @@ begin
   end if;
   update public.certificates set superseded_at = v_now where id = c.id;
   insert into public.certificates
-    (user_id, course_id, enrollment_id, cycle, code, learner_name, course_title, author, hours,
+    (user_id, course_id, program_id, enrollment_id, cycle, code, learner_name, course_title, author, hours,
      score, completed_at, completed_on, issued_at, issued_on, expires_at, template)
-  select c.user_id, c.course_id, c.enrollment_id, c.cycle, private.certificate_code(),
+  select c.user_id, c.course_id, c.program_id, c.enrollment_id, c.cycle, private.certificate_code(),
          private.printable_name(p.display_name), coalesce(k.title, c.course_title),
          case when k.id is null then c.author else k.author end,
          case when k.id is null then c.hours else k.certificate_hours end, c.score,

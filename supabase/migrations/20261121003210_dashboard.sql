@@ -35,6 +35,9 @@ begin
        offset 0
      ) as p
       join public.lessons l on l.id = done.lesson_id and l.is_countable
+     where not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p_user_id and w.lesson_id = done.lesson_id)
      group by l.course_id;
 end
 $$;
@@ -77,9 +80,11 @@ begin
     'image_url', c.image_url,
     'enrollment_id', (e).id,
     'percent', (e).progress_percent,
+    'settling', (e).settled_version < c.settle_version,
     'total', (e).total_lessons,
     'completed', (e).completed_lessons,
     'completed_at', (e).completed_at,
+    'new_lessons', private.new_lessons(e),
     'last_accessed_at', (e).last_accessed_at,
     'expires_at', (e).expires_at,
     'view_time_seconds', (e).view_time_seconds,
@@ -91,7 +96,8 @@ begin
                'position_seconds', coalesce((
                  select p.position_seconds from public.user_progress p
                   where p.user_id = (e).user_id and p.lesson_id = l.id), 0),
-               'review', n.review)
+               'review', n.review,
+               'locked', n.locked)
         from private.find_next(e, c) n
         join public.lessons l on l.id = n.lesson_id
         join public.modules m on m.id = l.module_id));
@@ -141,7 +147,10 @@ begin
    where d.user_id = v_user_id;
 
   return (
-    with mine as materialized (
+    with waived as materialized (
+      select w.lesson_id from public.lesson_waivers w where w.user_id = v_user_id
+    ),
+    mine as materialized (
       select e.course_id, e.cycle, e.total_lessons, e.completed_lessons, e.completed_at,
              coalesce(pace.recent, 0) as recent, coalesce(pace.before, 0) as before,
              least((e.enrolled_at at time zone v_timezone)::date, pace.first_day) as first_day,
@@ -162,6 +171,7 @@ begin
            group by a.lesson_id
         ) as q
        where (select l.is_quiz from public.lessons l where l.id = q.lesson_id)
+         and q.lesson_id not in (select w.lesson_id from waived w)
     ),
     modules as (
       select count(*) as completed
@@ -176,7 +186,13 @@ begin
                'modules', jsonb_build_object(
                  'total', coalesce(sum((
                    select count(*) from public.modules o
-                    where o.course_id = m.course_id and o.total_lessons > 0)), 0),
+                    where o.course_id = m.course_id and o.total_lessons > 0)), 0) - (
+                   -- Modules of which nothing is left.
+                   select count(*)
+                     from public.module_progress mp
+                     join public.modules o on o.id = mp.module_id and o.total_lessons > 0
+                    where mp.user_id = v_user_id and mp.total_lessons = 0
+                      and mp.course_id in (select x.course_id from mine x)),
                  'completed', (select modules.completed from modules)),
                'lessons', jsonb_build_object(
                  'total', coalesce(sum(m.total_lessons), 0),
@@ -184,7 +200,11 @@ begin
                'quizzes', jsonb_build_object(
                  'total', coalesce(sum((
                    select count(*) from public.lessons l
-                    where l.course_id = m.course_id and l.is_quiz)), 0),
+                    where l.course_id = m.course_id and l.is_quiz)), 0) - (
+                   select count(*)
+                     from waived w
+                     join public.lessons l on l.id = w.lesson_id and l.is_quiz
+                    where l.course_id in (select x.course_id from mine x)),
                  'submitted', (select quizzes.submitted from quizzes),
                  'passed', (select quizzes.passed from quizzes))) as totals,
              private.velocity(

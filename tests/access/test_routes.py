@@ -39,7 +39,10 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
         "course": str(world.courses["main"]),
         "lesson": world.lessons["fresh"],
         "module": world.modules["first"],
+        "program": str(world.ids["program published"]),
         "certificate": world.ids["certificate of learner"],
+        "cohort": world.ids["cohort"],
+        "enrollment": world.ids["enrollment of learner"],
         "list": "0",
         "token": str(uuid.uuid4()),
     }
@@ -59,13 +62,34 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
     }
     for command in ("retry", "revoke", "reinstate", "reissue"):
         bodies[f"POST certificates/{{certificate}}/{command}"] = {"reason": "Because"}
+    for command in ("excuse", "unexcuse", "complete", "reopen"):
+        bodies[f"POST admin/lessons/{{lesson}}/{command}"] = {
+            "user_id": world.users["learner"],
+            "reason": "Because",
+        }
+    for command in ("extend", "withdraw", "reinstate"):
+        bodies[f"POST admin/enrollments/{{enrollment}}/{command}"] = {"reason": "Because"}
+    bodies |= {
+        "POST admin/lessons/{lesson}/replace": {
+            "new_lesson_id": world.lessons["archived"],
+            "reason": "Because",
+        },
+        "POST admin/courses/{course}/enrollments": {"learners": ["nobody"], "reason": "Because"},
+        "POST admin/courses/{course}/cohorts": {"name": "Winter", "reason": "Because"},
+        "POST admin/courses/{course}/cohorts/assign": {
+            "user_ids": [world.users["learner"]],
+            "reason": "Because",
+        },
+        "POST admin/cohorts/{cohort}/rename": {"name": "Summer", "reason": "Because"},
+    }
     quiz = {"lesson": world.lessons["quiz"], "attempt": world.ids["open attempt of learner"]}
     graded = {"attempt": world.ids["attempt of learner"]}
     # A secret key alone says which app calls, not who.
     server = {"Authorization": f"Bearer {rest.stack.service_role_key}"}
-    # Enrolling makes a stranger a learner, so it comes last.
+    # Leaving ends what a learner may do, and enrolling makes a stranger a learner: they come last.
     for route, verdict in sorted(
-        policy().routes.items(), key=lambda entry: entry[0].endswith("/enroll")
+        policy().routes.items(),
+        key=lambda entry: (entry[0].endswith("/enroll"), entry[0].endswith("/leave")),
     ):
         method, path = route.split(" ", 1)
         body = bodies.get(route, None if method == "GET" else {})

@@ -194,13 +194,22 @@ select 'enrollment' as what, e.id::text as which,
             and e.completed_at is null))
 union all
 select 'module', m.user_id || ' ' || r.module_id, to_jsonb(m), to_jsonb(r)
-  from (select distinct user_id, course_id from public.user_progress
-         where course_id = any (%(courses)s)) as u
+  from (select user_id, course_id from public.user_progress
+         where course_id = any (%(courses)s)
+        union
+        select w.user_id, l.course_id from public.lesson_waivers w
+          join public.lessons l on l.id = w.lesson_id
+         where l.course_id = any (%(courses)s)) as u
  cross join lateral private.recount_modules(u.user_id, u.course_id) r
   left join public.module_progress m on m.user_id = u.user_id and m.module_id = r.module_id
- where (m.user_id is null and r.started_at is not null)
-    or (m.user_id is not null and (m.completed_lessons, m.total_lessons, m.course_id)
-          is distinct from (r.completed_lessons, r.total_lessons, u.course_id))
+ where (m.user_id is null and (r.started_at is not null or r.has_waivers))
+    or (m.user_id is not null
+        and ((m.completed_lessons, m.total_lessons, m.completed_quizzes, m.total_quizzes,
+              m.course_id)
+               is distinct from
+             (r.completed_lessons, r.total_lessons, r.completed_quizzes, r.total_quizzes,
+              u.course_id)
+             or m.started_at is null and r.started_at is not null))
 union all
 select 'course', c.id::text, to_jsonb(c), to_jsonb(r)
   from public.courses c
@@ -231,6 +240,8 @@ select 'frontier', e.id::text, to_jsonb(e), null
       where l.course_id = e.course_id and l.is_countable and not exists (
         select from public.user_progress p
          where p.user_id = e.user_id and p.lesson_id = l.id and p.is_completed)
+        and not exists (
+        select from public.lesson_waivers w where w.user_id = e.user_id and w.lesson_id = l.id)
       order by l.module_position, l.module_id, l.position, l.id limit 1)
 """
 

@@ -211,3 +211,31 @@ def test_updates_of_progress_are_hot(operator: Actor, learner: Callable[[], Acto
         assert "user_progress" in cost.updated
         for table, (updated, hot) in cost.updated.items():
             assert updated == hot, f"{function} moved rows of {table} in its indexes"
+
+
+def test_a_completion_costs_the_same_with_a_thousand_waivers(
+    operator: Actor, server: Actor, learner: Callable[[], Actor]
+) -> None:
+    found = []
+    for waived in (1, 1000):
+        course_id, lessons = lessons_of(operator, 2000)
+        ann = indexed(learner())
+        # Every other lesson from the end on, so that some stand in the module that is begun, too.
+        operator.run(
+            "insert into public.lesson_waivers (user_id, lesson_id, reason) "
+            "select %s, id, 'Excused' from unnest(%s::uuid[]) as id",
+            ann.user,
+            lessons[: -2 * waived - 1 : -2],
+        )
+        ann.call("enroll", p_course_id=course_id)
+        server.call("recalculate", p_course_id=course_id)
+        operator.run("analyze public.lesson_waivers, public.lessons")
+        open_lessons = [x for x in lessons[:8] if x not in lessons[: -2 * waived - 1 : -2]]
+        for lesson in open_lessons[:2]:
+            ann.call("complete_lesson", p_lesson_id=lesson)
+        measure(ann, "complete_lesson", open_lessons[2])
+        found.append(measure(ann, "complete_lesson", open_lessons[2]))
+    one, many = found
+    assert many.inserted == one.inserted
+    assert many.read <= one.read + 5, found
+    assert many.buffers <= one.buffers + 20, found

@@ -76,6 +76,8 @@ select jsonb_build_object(
         'times', jsonb_build_array(extract(epoch from m.started_at)::bigint,
           extract(epoch from m.completed_at)::bigint))), '{}')
     from public.module_progress m where m.user_id = any (%(users)s)),
+  'waivers', (select coalesce(jsonb_agg(w.user_id || ' ' || w.lesson_id), '[]')
+    from public.lesson_waivers w where w.user_id = any (%(users)s)),
   'days', (select coalesce(jsonb_object_agg(d.user_id || ' ' || d.day, d.lessons_completed), '{}')
     from public.daily_activity d where d.user_id = any (%(users)s)),
   'events', (select coalesce(jsonb_agg(jsonb_build_array(
@@ -207,11 +209,12 @@ class Waymark(RuleBasedStateMachine):
         }
         enrollments = {}
         for (user, course_id), e in model.enrollments.items():
-            done = model.done(user, countable[course_id])
-            weights = [sum(x.weight for x in y) for y in (done, countable[course_id])]
+            counted = model.counted(user, course_id)
+            done = model.done(user, counted)
+            weights = [sum(x.weight for x in y) for y in (done, counted)]
             enrollments[f"{user} {course_id}"] = {
                 "status": e.status,
-                "lessons": [len(done), len(countable[course_id])],
+                "lessons": [len(done), len(counted)],
                 "weight": weights,
                 "percent": f"{percent(*weights):.2f}",
                 "completed_at": seconds(e.completed_at),
@@ -233,14 +236,15 @@ class Waymark(RuleBasedStateMachine):
         begun = {}
         for (user, module_id), m in model.begun.items():
             course_id = model.modules[module_id].course_id
-            lessons = model.countable(course_id, module_id)
+            lessons = model.counted(user, course_id, module_id)
             begun[f"{user} {module_id}"] = {
                 "course": course_id,
                 "lessons": [len(model.done(user, lessons)), len(lessons)],
-                "status": "completed" if m.complete else "in_progress",
+                "status": m.status,
                 "times": [seconds(m.started_at), seconds(m.completed_at)],
             }
         assert seen["begun"] == begun
+        assert set(seen["waivers"]) == {f"{user} {lesson}" for user, lesson in model.waivers}
         assert seen["days"] == {f"{user} {day}": n for (user, day), n in model.days.items()}
         expected = Counter(
             tuple(str(x) if isinstance(x, uuid.UUID) else x for x in event)
@@ -263,7 +267,7 @@ class Waymark(RuleBasedStateMachine):
                     assert self.learner.call(function, p_course_id=course_id) is None
             return
         course = self.learner.call("get_course_progress", p_course_id=course_id)
-        countable = model.countable(course_id)
+        countable = model.counted(user, course_id)
         done = model.done(user, countable)
         shown = [x for x in model.lessons_of(course_id) if not x.archived]
         optional = [x for x in shown if not x.required and not x.preview]
@@ -280,18 +284,19 @@ class Waymark(RuleBasedStateMachine):
             for x in shown
         ]
         assert [(x["lesson_id"], x["status"]) for x in course["lessons"]] == statuses
+        assert [(x["is_countable"], x["is_waived"]) for x in course["lessons"]] == [
+            (x in countable, (user, x.id) in model.waivers) for x in shown
+        ]
         modules = sorted(
             (m for m in model.modules.values() if m.course_id == course_id),
             key=lambda m: (m.position, m.id),
         )
         assert [m["module_id"] for m in course["modules"]] == [str(m.id) for m in modules]
         for module, row in zip(modules, course["modules"], strict=True):
-            lessons = model.countable(course_id, module.id)
+            lessons = model.counted(user, course_id, module.id)
             finished = model.done(user, lessons)
             mine = model.begun.get((user, module.id))
-            status = "not_started" if mine is None else "in_progress"
-            if mine is not None and mine.complete:
-                status = "completed"
+            status = "not_started" if mine is None else mine.status
             assert (row["status"], row["total"], row["completed"]) == (
                 status,
                 len(lessons),
@@ -468,6 +473,58 @@ class Waymark(RuleBasedStateMachine):
         assert answer["changed"] == 0
         self.check()
 
+    # Staff --------------------------------------------------------------------------------------
+
+    def exception(self, function: str, user: uuid.UUID, lesson_id: uuid.UUID | None) -> None:
+        if lesson_id is None:
+            return
+        actor = self.as_author(False)
+        answer, changed = self.both(
+            lambda: actor.call(
+                function, p_user_id=user, p_lesson_id=lesson_id, p_reason="An exception"
+            ),
+            lambda: getattr(self.model, function)(user, lesson_id, self.now),
+        )
+        self.answer(user, lesson_id, answer, changed)
+        if answer is not None:
+            assert answer["is_waived"] == ((user, lesson_id) in self.model.waivers)
+        self.check()
+        self.check_reads(user, self.model.course_of(self.model.lessons[lesson_id]))
+
+    @rule(
+        who=PICK,
+        which=PICK,
+        first=st.booleans(),
+        completes=st.booleans(),
+        back=st.sampled_from([False, False, True]),
+    )
+    def excuse(self, who: int, which: int, first: bool, completes: bool, back: bool) -> None:
+        user = self.user(who)
+        lesson_id = self.pick(self.model.lessons, which)
+        # What stands in the way of the end is waived first: that is what finishes courses.
+        following = self.model.next_lesson(user, self.pick(self.model.courses, which))
+        if first and following:
+            lesson_id = following[0].id
+        self.exception("excuse_lesson", user, lesson_id)
+        if completes and lesson_id is not None:
+            place = list(self.model.lessons).index(lesson_id)
+            self.lesson_command("complete_lesson", who, place, 1)
+        if back:
+            self.exception("unexcuse_lesson", user, lesson_id)
+
+    @rule(which=PICK)
+    def unexcuse(self, which: int) -> None:
+        if self.model.waivers:
+            self.exception("unexcuse_lesson", *self.pick(sorted(self.model.waivers), which))
+
+    @rule(who=PICK, which=PICK)
+    def complete_for(self, who: int, which: int) -> None:
+        self.exception("complete_lesson_for", self.user(who), self.pick(self.model.lessons, which))
+
+    @rule(who=PICK, which=PICK)
+    def reopen_for(self, who: int, which: int) -> None:
+        self.exception("reopen_lesson_for", self.user(who), self.pick(self.model.lessons, which))
+
     # Authors ------------------------------------------------------------------------------------
 
     @rule(
@@ -592,7 +649,7 @@ class Waymark(RuleBasedStateMachine):
         actor = self.as_author(how != "raw")
         if how == "raw":
             try:
-                self.model.delete_lesson(lesson_id, self.now, force=False)
+                self.model.delete_lesson(lesson_id, self.now, force=False, raw=True)
             except Refusal:
                 with pytest.raises(psycopg.errors.ForeignKeyViolation):
                     actor.run("delete from public.lessons where id = %s", lesson_id)
@@ -605,6 +662,26 @@ class Waymark(RuleBasedStateMachine):
                 lambda: self.model.delete_lesson(lesson_id, self.now, force=force),
             )
         self.check()
+
+    @rule(which=PICK, by=PICK, prepared=st.sampled_from([True, True, False]))
+    def replace_lesson(self, which: int, by: int, prepared: bool) -> None:
+        old, new = (self.pick(self.model.lessons, x) for x in (which, by))
+        if old is None:
+            return
+        if prepared and self.model.lessons[new].countable:
+            self.edit("is_required", "required", [by], False)
+        course_id = self.model.course_of(self.model.lessons[old])
+        before = {user: self.model.percent(user, course_id) for user in self.users}
+        actor = self.as_author(True)
+        answer, _ = self.both(
+            lambda: actor.call(
+                "replace_lesson", p_lesson_id=old, p_new_lesson_id=new, p_reason="A better one"
+            ),
+            lambda: self.model.replace(old, new, self.now),
+        )
+        self.check()
+        if answer is not None:
+            assert all(self.model.percent(user, course_id) >= before[user] for user in self.users)
 
     @rule(which=st.lists(PICK, min_size=1, max_size=3), preview=st.booleans())
     def toggle_preview(self, which: list[int], preview: bool) -> None:

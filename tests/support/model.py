@@ -95,11 +95,18 @@ class Progress:
 
 @dataclass
 class ModuleProgress:
-    """A learner's row of one module that was begun."""
+    """A learner's row of one module that was begun, or in which a lesson is waived."""
 
-    started_at: datetime
+    started_at: datetime | None
     completed_at: datetime | None = None
     complete: bool = False
+
+    @property
+    def status(self) -> str:
+        """As the database calls it."""
+        if self.complete:
+            return "completed"
+        return "not_started" if self.started_at is None else "in_progress"
 
 
 @dataclass
@@ -124,6 +131,7 @@ class Model:
     enrollments: dict[tuple[uuid.UUID, int], Enrollment] = field(default_factory=dict)
     progress: dict[tuple[uuid.UUID, uuid.UUID], Progress] = field(default_factory=dict)
     begun: dict[tuple[uuid.UUID, uuid.UUID], ModuleProgress] = field(default_factory=dict)
+    waivers: set[tuple[uuid.UUID, uuid.UUID]] = field(default_factory=set)
     days: dict[tuple[uuid.UUID, date], int] = field(default_factory=dict)
     # (kind, learner, course, module or None, lesson or None)
     events: list[tuple[Any, ...]] = field(default_factory=list)
@@ -152,6 +160,16 @@ class Model:
         """The lessons that percent counts."""
         return [lesson for lesson in self.lessons_of(course_id, module_id) if lesson.countable]
 
+    def counted(
+        self, user: uuid.UUID, course_id: int, module_id: uuid.UUID | None = None
+    ) -> list[Lesson]:
+        """The lessons that one learner's percent counts: not those that are waived."""
+        return [
+            lesson
+            for lesson in self.countable(course_id, module_id)
+            if (user, lesson.id) not in self.waivers
+        ]
+
     def done(self, user: uuid.UUID, lessons: Iterable[Lesson]) -> list[Lesson]:
         """Those of the lessons that the learner has completed."""
         return [
@@ -162,7 +180,7 @@ class Model:
 
     def percent(self, user: uuid.UUID, course_id: int) -> Decimal:
         """A learner's percent, by weight."""
-        countable = self.countable(course_id)
+        countable = self.counted(user, course_id)
         done = self.done(user, countable)
         return percent(sum(x.weight for x in done), sum(x.weight for x in countable))
 
@@ -173,7 +191,7 @@ class Model:
         def accessible(lesson: Lesson) -> bool:
             return not draft or (user, lesson.id) in self.progress
 
-        countable = self.countable(course_id)
+        countable = self.counted(user, course_id)
         done = {lesson.id for lesson in self.done(user, countable)}
         for lesson in countable:
             if lesson.id not in done and accessible(lesson):
@@ -196,7 +214,7 @@ class Model:
         """Finish what has become complete: modules each time, courses the first time."""
         for (user, module_id), row in self.begun.items():
             module = self.modules[module_id]
-            countable = self.countable(module.course_id, module_id)
+            countable = self.counted(user, module.course_id, module_id)
             complete = bool(countable) and len(self.done(user, countable)) == len(countable)
             if complete and not row.complete:
                 row.completed_at = row.completed_at or now
@@ -253,7 +271,8 @@ class Model:
             raise Refusal("rule_not_met")
 
     def _begin_module(self, user: uuid.UUID, module_id: uuid.UUID, at: datetime) -> None:
-        self.begun.setdefault((user, module_id), ModuleProgress(at))
+        row = self.begun.setdefault((user, module_id), ModuleProgress(at))
+        row.started_at = row.started_at or at
 
     def _start(
         self, user: uuid.UUID, lesson: Lesson, now: datetime, seen: datetime | None = None
@@ -326,8 +345,10 @@ class Model:
 
     def uncomplete_lesson(self, user: uuid.UUID, lesson_id: uuid.UUID, now: datetime) -> bool:
         """Take a completion back."""
-        lesson = self._open(user, lesson_id, now)
-        row = self.progress.get((user, lesson_id))
+        return self._reopen(user, self._open(user, lesson_id, now), now)
+
+    def _reopen(self, user: uuid.UUID, lesson: Lesson, now: datetime) -> bool:
+        row = self.progress.get((user, lesson.id))
         if row is None or not row.completed:
             return False
         assert row.completed_on is not None
@@ -405,7 +426,12 @@ class Model:
         if not lessons:
             raise Refusal("lesson_not_found")
         done = {lesson.id for lesson in self.done(user, lessons)}
-        first = min(lessons, key=lambda x: (x.id in done, not x.required, x.position, x.id))
+
+        def order(x: Lesson) -> tuple[bool, bool, int, uuid.UUID]:
+            optional = not x.required or (user, x.id) in self.waivers
+            return (x.id in done, optional, x.position, x.id)
+
+        first = min(lessons, key=order)
         return self.start_lesson(user, first.id, now)
 
     def complete_module(
@@ -416,7 +442,7 @@ class Model:
         completed, still_open = [], []
         for lesson in self._visible(user, module):
             row = self.progress.get((user, lesson.id))
-            if row is not None and row.completed:
+            if (row is not None and row.completed) or (user, lesson.id) in self.waivers:
                 continue
             if self._fulfilled(lesson, row):
                 self._complete(user, lesson, now)
@@ -438,14 +464,102 @@ class Model:
             self.lessons[lesson_id].module_id = module_id
         for user, times in begun.items():
             self._begin_module(user, module_id, min(times))
+        for user, lesson_id in self.waivers:
+            if lesson_id in moved:
+                self.begun.setdefault((user, module_id), ModuleProgress(None))
         self.settle(now)
 
-    def delete_lesson(self, lesson_id: uuid.UUID, now: datetime, *, force: bool) -> None:
-        """Delete a lesson; learners' rows of it only by force."""
+    def delete_lesson(
+        self, lesson_id: uuid.UUID, now: datetime, *, force: bool, raw: bool = False
+    ) -> None:
+        """Delete a lesson; learners' rows of it only by force, and waivers not the raw way."""
         holders = [key for key in self.progress if key[1] == lesson_id]
-        if holders and not force:
+        waivers = {key for key in self.waivers if key[1] == lesson_id}
+        if (holders and not force) or (waivers and raw):
             raise Refusal("progress_exists")
+        self.waivers -= waivers
         for key in holders:
             del self.progress[key]
         del self.lessons[lesson_id]
         self.settle(now)
+
+    def replace(self, old_id: uuid.UUID, new_id: uuid.UUID, now: datetime) -> None:
+        """Put a lesson that does not count yet into another one's place; progress goes along."""
+        old, new = self.lessons[old_id], self.lessons[new_id]
+        if old_id == new_id or self.course_of(old) != self.course_of(new):
+            raise Refusal("invalid_value")
+        if old.archived or new.countable:
+            raise Refusal("conflict")
+        for (user, lesson_id), row in list(self.progress.items()):
+            if lesson_id != old_id:
+                continue
+            mine = self.progress.setdefault(
+                (user, new_id), Progress(row.status, row.started_at, row.last_accessed)
+            )
+            if mine.completed and mine.completed_at is not None:
+                continue
+            mine.status = row.status
+            mine.progress = max(mine.progress, row.progress)
+            mine.started_at = min(mine.started_at, row.started_at)
+            mine.last_accessed = max(mine.last_accessed, row.last_accessed)
+            mine.completed_at, mine.completed_on = row.completed_at, row.completed_on
+        self.waivers |= {(user, new_id) for user, lesson_id in self.waivers if lesson_id == old_id}
+        self.waivers = {
+            (user, lesson_id)
+            for user, lesson_id in self.waivers
+            if lesson_id != new_id
+            or (row := self.progress.get((user, new_id))) is None
+            or not row.completed
+        }
+        new.position, new.weight = old.position, old.weight
+        new.required, new.preview, new.archived = old.required, old.preview, False
+        old.archived = True
+        self.move([new_id], old.module_id, now)
+
+    # Staff ----------------------------------------------------------------------------------------
+
+    def _staffed(self, user: uuid.UUID, lesson_id: uuid.UUID) -> Lesson:
+        lesson = self.lessons.get(lesson_id)
+        if lesson is None:
+            raise Refusal("lesson_not_found")
+        if (user, self.course_of(lesson)) not in self.enrollments:
+            raise Refusal("not_enrolled")
+        return lesson
+
+    def excuse_lesson(self, user: uuid.UUID, lesson_id: uuid.UUID, now: datetime) -> bool:
+        """Waive a lesson for a learner."""
+        lesson = self._staffed(user, lesson_id)
+        if (user, lesson_id) in self.waivers:
+            return False
+        self.waivers.add((user, lesson_id))
+        self.begun.setdefault((user, lesson.module_id), ModuleProgress(None))
+        self.settle(now)
+        return True
+
+    def unexcuse_lesson(self, user: uuid.UUID, lesson_id: uuid.UUID, now: datetime) -> bool:
+        """Take a waiver back."""
+        self._staffed(user, lesson_id)
+        if (user, lesson_id) not in self.waivers:
+            return False
+        self.waivers.remove((user, lesson_id))
+        self.settle(now)
+        return True
+
+    def complete_lesson_for(self, user: uuid.UUID, lesson_id: uuid.UUID, now: datetime) -> bool:
+        """Complete a lesson whatever its rule says; the learner's place stays."""
+        lesson = self._staffed(user, lesson_id)
+        enrollment = self.enrollments[user, self.course_of(lesson)]
+        if enrollment.status != "active":
+            raise Refusal("enrollment_inactive")
+        if lesson.preview:
+            raise Refusal("preview_lesson")
+        if lesson.archived and (user, lesson_id) not in self.progress:
+            raise Refusal("lesson_not_found")
+        place = (enrollment.place, enrollment.last_accessed)
+        changed = self._complete(user, lesson, now)
+        enrollment.place, enrollment.last_accessed = place
+        return changed
+
+    def reopen_lesson_for(self, user: uuid.UUID, lesson_id: uuid.UUID, now: datetime) -> bool:
+        """Take a completion back for a learner."""
+        return self._reopen(user, self._staffed(user, lesson_id), now)

@@ -37,16 +37,35 @@ every_query = routes(lambda route: route.method == "GET" and route.body not in (
 every_users_route = routes(lambda route: route.who == "user")
 every_route_with_a_door = routes(lambda route: route.who != "machine")
 SAMPLES = {
-    **{name: str(uuid.uuid4()) for name in ("attempt", "certificate", "lesson", "module", "token")},
+    **{
+        name: str(uuid.uuid4())
+        for name in (
+            "attempt",
+            "certificate",
+            "cohort",
+            "enrollment",
+            "lesson",
+            "module",
+            "token",
+        )
+    },
     "code": "TN3JE-GKECG-07VXQ-G7HMZ",
     "course": "7",
     "key": "kQskBC-w1hR8bVS7tvuYIot3D4f_cdhlTQaJX3nL0yc",
     "list": "3",
+    "program": "7",
 }
 BODIES: dict[str, dict[str, object]] = {
     "Answers": {"answers": []},
     "Grades": {"grades": []},
     "Reason": {"reason": "Because"},
+    "ForLearner": {"user_id": str(uuid.uuid4()), "reason": "Because"},
+    "Replacement": {"new_lesson_id": str(uuid.uuid4()), "reason": "Because"},
+    "Extension": {"expires_at": "2030-01-01T00:00:00Z", "reason": "Because"},
+    "NewCohort": {"name": "Spring", "reason": "Because"},
+    "CohortName": {"name": "Spring", "reason": "Because"},
+    "CohortMembers": {"user_ids": [str(uuid.uuid4())], "reason": "Because"},
+    "Learners": {"learners": ["somebody@example.org"], "reason": "Because"},
     "Submission": {"answers": [], "client_key": "key-1"},
     "Recalculation": {"all": True},
     "View": {"session_id": str(uuid.uuid4()), "seconds": 30, "watched": [[0, 30]]},
@@ -166,6 +185,7 @@ def test_a_bad_id_is_refused(
 ) -> None:
     bad = {
         "course": ["0", "-1", "1.5", "x", "9223372036854775808", "1e3", "٣", "07", " 7", "null"],
+        "program": ["0", "-1", "x", "9223372036854775808"],
         "attempt": ["1", "x", SAMPLES["attempt"][:-1], SAMPLES["attempt"].replace("-", ""), "%00"],
         "lesson": ["1", "x", SAMPLES["lesson"][:-1], SAMPLES["lesson"].replace("-", ""), "%00"],
         "module": ["1", "{" + SAMPLES["module"] + "}", "..%252f", "%ff", "%ed%a0%80"],
@@ -220,7 +240,7 @@ def test_a_bad_body_is_refused(
 ) -> None:
     where, headers = path(function, route), {**signed_in, "Content-Type": "application/json"}
     cases: list[tuple[bytes, int, str]] = [
-        (json.dumps({**(body(route) or {}), "user_id": "x"}).encode(), 422, "unknown_field"),
+        (json.dumps({**(body(route) or {}), "p_user_id": "x"}).encode(), 422, "unknown_field"),
         (b"[]", 400, "invalid_type"),
         (b"null", 400, "invalid_type"),
         (b'"x"', 400, "invalid_type"),

@@ -1,0 +1,124 @@
+"""Function `admin`: what staff and admins do for learners: exceptions, enrolments, cohorts, edits.
+
+Each route is one RPC, with the caller's own token: the database knows who may, and audits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared.http import target
+from shared.models import (
+    Body,
+    CohortMembers,
+    CohortName,
+    Extension,
+    ForLearner,
+    Learners,
+    NewCohort,
+    Reason,
+    Replacement,
+)
+from shared.routing import Event, Function, Route, completion
+
+
+def completed(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator[Event]:
+    """The learner's completion, when this command brought it about."""
+    if answer["changed"] and isinstance(body, ForLearner):
+        progress = answer["progress"]
+        yield completion(
+            body.user_id, progress["lesson_id"], progress["course_id"], progress["completed_at"]
+        )
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "lessons/{lesson}/excuse",
+        "excuse_lesson",
+        "Waive a lesson for one learner",
+        body=ForLearner,
+    ),
+    Route(
+        "POST",
+        "lessons/{lesson}/unexcuse",
+        "unexcuse_lesson",
+        "Take a waiver back",
+        body=ForLearner,
+    ),
+    Route(
+        "POST",
+        "lessons/{lesson}/complete",
+        "complete_lesson_for",
+        "Complete a lesson for a learner",
+        body=ForLearner,
+        report=completed,
+    ),
+    Route(
+        "POST",
+        "lessons/{lesson}/reopen",
+        "reopen_lesson_for",
+        "Take a learner's completion back",
+        body=ForLearner,
+    ),
+    Route(
+        "POST",
+        "lessons/{lesson}/replace",
+        "replace_lesson",
+        "Replace a lesson, progress carried over",
+        body=Replacement,
+    ),
+    Route(
+        "POST",
+        "enrollments/{enrollment}/extend",
+        "extend_enrollment",
+        "Move an enrolment's deadline",
+        body=Extension,
+    ),
+    Route(
+        "POST",
+        "enrollments/{enrollment}/withdraw",
+        "withdraw_enrollment",
+        "End an enrolment",
+        body=Reason,
+    ),
+    Route(
+        "POST",
+        "enrollments/{enrollment}/reinstate",
+        "reinstate_enrollment",
+        "Let a withdrawn enrolment go on",
+        body=Reason,
+    ),
+    Route(
+        "POST",
+        "courses/{course}/enrollments",
+        "bulk_enroll",
+        "Enrol many learners",
+        body=Learners,
+    ),
+    Route(
+        "POST",
+        "courses/{course}/cohorts",
+        "create_cohort",
+        "Make a cohort",
+        body=NewCohort,
+    ),
+    Route(
+        "POST",
+        "courses/{course}/cohorts/assign",
+        "assign_cohort",
+        "Put learners into a cohort",
+        body=CohortMembers,
+    ),
+    Route(
+        "POST",
+        "cohorts/{cohort}/rename",
+        "rename_cohort",
+        "Rename a cohort",
+        body=CohortName,
+    ),
+)
+
+FUNCTION = Function("admin", ROUTES)
+admin = target("admin", FUNCTION)
