@@ -58,7 +58,7 @@ def test_no_page_has_a_serious_fault_for_screen_readers_or_eyes(
     faults = []
     pages = list(views(course).items())
     # Small and dark: the pages that differ most.
-    for url, ready in pages if scheme == "light" else pages[1:6:2]:
+    for url, ready in pages if scheme == "light" else pages[2:6]:
         show(page, url, ready)
         page.evaluate(f"() => {{ {axe} }}")
         found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
