@@ -197,8 +197,8 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
 
 
 def test_the_user_is_never_a_parameter_of_a_door(catalog: Catalog) -> None:
-    # An import says whose attempt it was, an exception whose certificate or lesson, a cohort who is in
-    # it: for admins and staff, who are asked for first.
+    # An import says whose attempt it was, an exception whose certificate or lesson, a cohort who is
+    # in it: for admins and staff, who are asked for first.
     others = [
         "import_attempt",
         "set_certificate_exception",
