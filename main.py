@@ -17,6 +17,7 @@ import functions.analytics  # noqa: E402
 import functions.assessments  # noqa: E402
 import functions.certificates  # noqa: E402
 import functions.notifications  # noqa: E402
+import functions.openapi  # noqa: E402
 import functions.progress  # noqa: E402
 import functions.recalculate  # noqa: E402
 from shared import http  # noqa: E402
@@ -27,6 +28,7 @@ analytics = functions.analytics.analytics
 assessments = functions.assessments.assessments
 certificates = functions.certificates.certificates
 notifications = functions.notifications.notifications
+openapi = functions.openapi.openapi
 progress = functions.progress.progress
 recalculate = functions.recalculate.recalculate
 waymark = http.target("waymark", *functions.FUNCTIONS)

@@ -25,6 +25,7 @@ from bench import (
     quiz,
     rendering,
     seed,
+    settling,
     target,
 )
 from bench.learners import Population
@@ -33,7 +34,7 @@ from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "quiz", "cold", "heartbeats", "dashboard", "rendering")
+PARTS = ("load", "cost", "quiz", "cold", "heartbeats", "dashboard", "settling", "rendering")
 COURSE_LESSONS = 50
 
 
@@ -101,6 +102,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
     beats_plan = heartbeats.Plan(rounds=options.rounds, seconds=options.seconds)
     rendering_plan = rendering.Plan()
     dashboard_plan = dashboard.Plan()
+    settling_plan = settling.Plan()
     if options.quick:
         load_plan = replace(
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
@@ -122,6 +124,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             learners=10, courses=4, courses_each=2, lessons=10, days_each=20, many_courses=30,
             many_days=60, measured=2,
         )  # fmt: skip
+        settling_plan = settling.Plan(enrolments=300, quiet=0.2)
     try:
         if "cold" in parts:
             target.say("cold start")
@@ -141,6 +144,8 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             report.heartbeats = heartbeats.measure(stack, tag, beats_plan)
         if "dashboard" in parts:
             report.dashboards = dashboard.measure(stack["DB_URL"], tag, dashboard_plan)
+        if "settling" in parts:
+            report.settlings = settling.measure(stack["DB_URL"], tag, settling_plan)
     finally:
         if not stack.is_own:
             with psycopg.connect(stack["DB_URL"], autocommit=True) as db:

@@ -11,6 +11,7 @@ from functions import (
     assessments,
     certificates,
     notifications,
+    openapi,
     progress,
     recalculate,
 )
@@ -21,6 +22,7 @@ FUNCTIONS = (
     assessments.FUNCTION,
     certificates.FUNCTION,
     notifications.FUNCTION,
+    openapi.FUNCTION,
     progress.FUNCTION,
     recalculate.FUNCTION,
 )

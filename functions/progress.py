@@ -38,7 +38,7 @@ def completed_module(user: str | None, body: Body, answer: Mapping[str, Any]) ->
 def applied(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator[Event]:
     """What became of a batch, and one completion per lesson that it completed."""
     results = answer["results"]
-    statuses = ("applied", "unchanged", "repeated", "refused")
+    statuses = ("applied", "unchanged", "recorded", "repeated", "refused")
     counts = {word: sum(result["status"] == word for result in results) for word in statuses}
     yield Event("batch", {"user": user, **counts})
     completed = {result["lesson_id"] for result in results if result["completed"]}
@@ -49,6 +49,9 @@ def applied(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator
 
 ROUTES = (
     Route("POST", "courses/{course}/enroll", "enroll", "Enrol in an open course"),
+    Route("POST", "courses/{course}/leave", "leave_course", "Leave a course; enrolling comes back"),
+    Route("POST", "courses/{course}/retake", "retake_course", "Take a completed course again"),
+    Route("GET", "courses/{course}/cycles", "get_my_cycles", "Earlier runs through a course"),
     Route("POST", "lessons/{lesson}/start", "start_lesson", "Open a lesson"),
     Route(
         "POST",
@@ -105,6 +108,8 @@ ROUTES = (
         "get_module_progress",
         "Progress in one module",
     ),
+    Route("GET", "programs", "get_my_programs", "Programs that the learner is in"),
+    Route("POST", "programs/{program}/enroll", "enroll_program", "Enrol in an open program"),
     Route("GET", "courses/{course}/next", "get_next_lesson", "Where to go on"),
 )
 

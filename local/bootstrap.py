@@ -1,4 +1,4 @@
-"""First step of bin/dev and bin/test: make .venv and node_modules, then run a module in them.
+"""First step of bin/dev and bin/test: make .venv, node_modules and the player, then run a module.
 
 It runs under whatever Python started the script, so it imports the standard library only.
 """
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 NODE_MODULES = ROOT / "node_modules"
+PLAYER = ROOT / "web" / "dist"
 STATE = ROOT / ".waymark"
 
 # These look at a stack or end it; they must not start a download.
@@ -50,19 +51,26 @@ def enter(module: str, arguments: Sequence[str]) -> NoReturn:
 
 
 def install() -> None:
-    """Bring .venv and node_modules up to the requirement and lock files.
+    """Bring .venv, node_modules and the built player up to the files that they are made from.
 
-    Raises SetupError when Python's venv, Node or an installation fails.
+    Raises SetupError when Python's venv, Node, an installation or the build fails.
     """
     STATE.mkdir(mode=0o755, exist_ok=True)
     python_stamp, node_stamp = _stamps()
-    if _is_stamped(VENV, python_stamp) and _is_stamped(NODE_MODULES, node_stamp):
+    player_stamp = f"{node_stamp}\n{_hash(*_player_sources())}"
+    if (
+        _is_stamped(VENV, python_stamp)
+        and _is_stamped(NODE_MODULES, node_stamp)
+        and _is_stamped(PLAYER, player_stamp)
+    ):
         return
     with _locked(STATE / "install.lock"):
         if not _is_stamped(VENV, python_stamp):
             _install_python(python_stamp)
         if not _is_stamped(NODE_MODULES, node_stamp):
             _install_node(node_stamp)
+        if not _is_stamped(PLAYER, player_stamp):
+            _build_player(player_stamp)
 
 
 def _stamps() -> tuple[str, str]:
@@ -70,6 +78,13 @@ def _stamps() -> tuple[str, str]:
     environment = f"Python {sys.version_info.major}.{sys.version_info.minor} in {VENV.resolve()}"
     packages = _hash("requirements.txt", "requirements-dev.txt")
     return f"{environment}\n{packages}", _hash("package.json", "package-lock.json")
+
+
+def _player_sources() -> list[str]:
+    folder = PLAYER.parent
+    files = [folder / "index.html", *folder.glob("*.mts"), *folder.glob("src/**/*")]
+    files += folder.glob("public/**/*")
+    return sorted(str(path.relative_to(ROOT)) for path in files if path.is_file())
 
 
 def _hash(*names: str) -> str:
@@ -117,6 +132,13 @@ def _install_node(stamp: str) -> None:
     print("waymark: installing Node packages into node_modules", file=sys.stderr, flush=True)
     _run([npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"], "installing Node packages")
     (NODE_MODULES / ".waymark-stamp").write_text(stamp)
+
+
+def _build_player(stamp: str) -> None:
+    print("waymark: building the course player", file=sys.stderr, flush=True)
+    vite = NODE_MODULES / "vite" / "bin" / "vite.js"
+    _run(["node", str(vite), "build", "web", "--logLevel", "warn"], "building the course player")
+    (PLAYER / ".waymark-stamp").write_text(stamp)
 
 
 def _run(command: Sequence[str], what: str) -> None:

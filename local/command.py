@@ -241,7 +241,8 @@ def _summary(stack: Stack) -> str:
         "MAIL_FOLDER": "Mails in",
     }
     values = stack.environment()
-    lines = [f"  {label:18}{values[key]}" for key, label in labels.items()]
+    lines = [f"  {'Course player':18}{values['API_URL']}/"]
+    lines += [f"  {label:18}{values[key]}" for key, label in labels.items()]
     return "\n".join([f"Stack {stack.name!r}, state and logs in {stack.folder}", *lines])
 
 

@@ -24,6 +24,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from local import keys
+from local.player import Player
 from local.stack import Stack
 
 # Headers that belong to one connection, not to the message.
@@ -48,6 +49,7 @@ METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 class Settings:
     """What the gateway needs to know of its stack."""
 
+    base: str
     rest: str
     auth: str
     functions: str
@@ -63,6 +65,7 @@ class Settings:
     def of(cls, stack: Stack) -> Settings:
         """Read the settings of a stack that has its state on disk."""
         return cls(
+            base=stack.url("gateway"),
             rest=stack.url("postgrest"),
             auth=stack.url("auth"),
             functions=stack.url("functions"),
@@ -90,6 +93,16 @@ class Gateway:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._session = session
+        self._player = Player(
+            {
+                "supabaseUrl": settings.base,
+                "functionsUrl": f"{settings.base}/functions/v1",
+                "publishableKey": settings.publishable_key,
+                "realtime": False,
+                # Where the films lie that the demo course names.
+                "media": {"https://example.com/waymark-demo/": "demo/"},
+            }
+        )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -105,6 +118,9 @@ class Gateway:
         settings = self._settings
         is_rest = path == "/rest/v1" or path.startswith("/rest/v1/")
         if not is_rest and not path.startswith(("/auth/v1/", "/storage/v1/")):
+            file = self._player.answer(path) if request.method in ("GET", "HEAD") else None
+            if file:
+                return file
             return _error(404, "route_not_found", f"no part of the stack serves {path}")
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return _preflight(request)

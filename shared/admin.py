@@ -172,6 +172,24 @@ class Project:
         """Depth, ages and dead letters of the job queue. Raises Refused."""
         return self._call("get_queue_health", {})
 
+    def import_progress(self, rows: list[dict[str, Any]], *, dry_run: bool) -> dict[str, Any]:
+        """Take over past progress; again changes nothing. `errors` are of rows that were not taken.
+
+        Raises Refused, and Away when the same call may work later, or with fewer rows.
+        """
+        return self._call("import_progress", {"p_rows": rows, "p_dry_run": dry_run})
+
+    def recalculate(self, which: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
+        """Count a slice of enrolments again; {checked, changed, cursor, drift, failed}.
+
+        Raises Refused.
+        """
+        return self._call("recalculate", {**which, "p_limit": 5000, "p_dry_run": dry_run})
+
+    def drift_health(self) -> dict[str, Any]:
+        """What the running check for drift has found. Raises Refused."""
+        return self._call("get_drift_health", {})
+
     def put_template(self, name: str, source: str, paper: str) -> dict[str, Any]:
         """Keep a template of certificates under a name; `changed` says whether it was new.
 

@@ -65,6 +65,7 @@ class Enrollment(TypedDict):
     completed_lessons: int
     total_lessons: int
     progress_percent: float
+    settling: bool
     completed_at: str | None
     last_accessed_at: str | None
     current_module_id: str | None
@@ -77,6 +78,85 @@ class Enrolled(TypedDict):
     """Answer of `enroll`."""
 
     enrollment: Enrollment
+    changed: bool
+
+
+class PastCycle(TypedDict):
+    """How an earlier run through a course ended."""
+
+    course_id: int
+    course_title: str
+    cycle: int
+    started_at: str
+    ended_at: str
+    completed_at: str | None
+    completion_snapshot: dict[str, Any] | None
+    completed_lessons: int
+    total_lessons: int
+    completed_weight: int
+    total_weight: int
+    progress_percent: float
+    view_time_seconds: int
+    last_accessed_at: str | None
+    modules: list[dict[str, Any]]
+    certificate_id: str | None
+
+
+class Cycles(TypedDict):
+    """Answer of `cycles`; `block` says why no other may begin, None when one may."""
+
+    course_id: int
+    cycle: int
+    started_at: str
+    completed_at: str | None
+    completion_expires_at: str | None
+    may_retake: bool
+    block: str | None
+    past: list[PastCycle]
+
+
+class ProgramCourse(TypedDict):
+    """A course of a program, as its learner stands in it; percent is None unless enrolled."""
+
+    course_id: int
+    slug: str
+    title: str
+    status: str
+    is_required: bool
+    weight: int
+    is_enrolled: bool
+    percent: float | None
+    completed_at: str | None
+
+
+class Program(TypedDict):
+    """A program that the learner is in."""
+
+    id: int
+    slug: str
+    title: str
+    author: str | None
+    image_url: str | None
+    status: str
+    enrolled_at: str
+    completed_at: str | None
+    percent: float
+    completed_courses: int
+    total_courses: int
+    certificate_id: str | None
+    courses: list[ProgramCourse]
+
+
+class Programs(TypedDict):
+    """Answer of `programs`."""
+
+    programs: list[Program]
+
+
+class ProgramEnrolled(TypedDict):
+    """Answer of `enroll_program`."""
+
+    program: Program
     changed: bool
 
 
@@ -119,7 +199,7 @@ class EventResult(TypedDict):
 
     id: str | None
     lesson_id: str | None
-    status: Literal["applied", "unchanged", "repeated", "refused"]
+    status: Literal["applied", "unchanged", "recorded", "repeated", "refused"]
     at: str | None
     clamped: Literal["future", "past"] | None
     completed: bool
@@ -238,6 +318,7 @@ class CourseProgress(TypedDict):
     completed: int
     percent: float
     new_lessons: NewLessons | None
+    settling: bool
     completed_lesson_ids: list[str]
     optional: OptionalLessons
     lessons: list[LessonState]
@@ -256,6 +337,7 @@ class CourseSummary(TypedDict):
     in_progress: int
     not_started: int
     percent: float
+    settling: bool
     current_module_id: str | None
     current_lesson_id: str | None
     current_section: str | None
@@ -396,12 +478,25 @@ class Regraded(TypedDict):
     cursor: str | None
 
 
+class Drift(TypedDict):
+    """What counting again has found in one enrolment; by says whether it had drifted."""
+
+    enrollment_id: str
+    course_id: int
+    by: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    modules: list[dict[str, Any]]
+
+
 class Slice(TypedDict):
     """Answer of `recalculate_course` and `recalculate_all`; a cursor means that there is more."""
 
     checked: int
     changed: int
     cursor: str | None
+    drift: list[Drift]
+    failed: list[dict[str, str]]
 
 
 class Recalculated(Slice):
@@ -417,7 +512,8 @@ class Certificate(TypedDict):
     """An issued certificate as its owner and admins see it; all but the status is a snapshot."""
 
     id: str
-    course_id: int
+    course_id: int | None
+    program_id: int | None
     cycle: int
     code: str
     status: Literal["valid", "revoked", "superseded", "expired"]
@@ -538,6 +634,7 @@ class DashboardCourse(TypedDict):
     image_url: str | None
     enrollment_id: str
     percent: float
+    settling: bool
     total: int
     completed: int
     completed_at: str | None
@@ -745,6 +842,31 @@ class _Base(Generic[H]):
     def enroll(self, course: int) -> Call[Enrolled]:
         """Enrol in an open course; again gives the same enrolment."""
         return Call("POST", _path("progress/courses/{}/enroll", course))
+
+    @endpoint
+    def leave(self, course: int) -> Call[Enrolled]:
+        """Leave a course; enrolling again comes back to the same enrolment."""
+        return Call("POST", _path("progress/courses/{}/leave", course))
+
+    @endpoint
+    def retake(self, course: int) -> Call[Enrolled]:
+        """Take a completed course again; asked twice it begins once."""
+        return Call("POST", _path("progress/courses/{}/retake", course))
+
+    @endpoint
+    def cycles(self, course: int) -> Call[Cycles | None]:
+        """The present run through a course, whether another may begin, and those before."""
+        return Call("GET", _path("progress/courses/{}/cycles", course))
+
+    @endpoint
+    def programs(self) -> Call[Programs]:
+        """The programs that the learner is in, with their courses."""
+        return Call("GET", "progress/programs")
+
+    @endpoint
+    def enroll_program(self, program: int) -> Call[ProgramEnrolled]:
+        """Enrol in an open program; its courses are entered one by one."""
+        return Call("POST", _path("progress/programs/{}/enroll", program))
 
     @endpoint
     def start_lesson(self, lesson: Id) -> Call[Started]:

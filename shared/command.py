@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared import courses, templates
+from shared import courses, progress_commands, templates
 
 if TYPE_CHECKING:
     from shared import admin
@@ -93,6 +93,7 @@ def _parser() -> _Parser:
     for command in (retrying, dropping):
         command.add_argument("ids", metavar="ID", type=int, nargs="*")
         command.add_argument("--reason", help="kept in the audit log")
+    progress_commands.add_commands(topics)
     templates.add_commands(topics)
     return parser
 

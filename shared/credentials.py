@@ -103,11 +103,14 @@ class Issuer:
 
     def _subject(self, own: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         title, author, hours = facts["course_title"], facts["author"], facts["hours"]
-        description = f"Completion of the course “{title}”" + (f" by {author}." if author else ".")
+        kind = "course" if facts["program_id"] is None else "program"
+        description = f"Completion of the {kind} “{title}”" + (f" by {author}." if author else ".")
         if hours is not None:
             description += f" Workload: {_number(hours)} hours."
         # The course's number and title are public; there is no address of an achievement alone.
-        achievement_id = f"{self.id}#course-{facts['course_id']}"
+        program = facts["program_id"]
+        what = f"course-{facts['course_id']}" if program is None else f"program-{program}"
+        achievement_id = f"{self.id}#{what}"
         achievement: dict[str, Any] = {
             "id": achievement_id,
             "type": ["Achievement"],
@@ -117,6 +120,8 @@ class Issuer:
             "criteria": {
                 "narrative": "Every lesson that the course required was completed, and whatever "
                 "else its author had set for a certificate was fulfilled, as of the award's date."
+                if program is None
+                else "Every course that the program required was completed, as of the award's date."
             },
         }
         # A name for this one award: nothing in it leads to the account, or to the learner's others.

@@ -47,6 +47,11 @@ CODES: Mapping[str, Code] = {
     "enrollment_closed": Code(
         403, "Enrolment is by invitation", "The course does not take self-enrolment."
     ),
+    "payment_required": Code(
+        403,
+        "This course opens when it is paid for",
+        "The course takes no self-enrolment: a server enrols who has paid.",
+    ),
     "lesson_not_found": Code(
         404, "Lesson not found", "No such lesson, or the caller may not see it."
     ),
@@ -64,6 +69,8 @@ CODES: Mapping[str, Code] = {
     "enrollment_not_found": Code(
         404, "Enrolment not found", "No such enrolment, or it belongs to someone else."
     ),
+    "program_not_found": Code(404, "Program not found", "No such program, or it is not published."),
+    "user_not_found": Code(404, "User not found", "There is no account of this id."),
     "certificate_not_found": Code(
         404,
         "Certificate not found",
@@ -92,7 +99,30 @@ CODES: Mapping[str, Code] = {
         409, "The learner was erased", "The certificate is a stub without a person."
     ),
     "lesson_locked": Code(
-        409, "The lesson is locked", "Earlier lessons come first; details name them."
+        409,
+        "The lesson is locked",
+        "Something comes first, or its date has not come; details name what, and when it opens.",
+    ),
+    "course_locked": Code(
+        409, "Another course comes first", "Enrolment requires another course; details name it."
+    ),
+    "prerequisite_cycle": Code(
+        409,
+        "These prerequisites would wait for one another",
+        "The prerequisite would close a cycle; details name it, each waiting for the next.",
+    ),
+    "course_not_completed": Code(
+        409, "The course is not completed", "Only a completed course can be taken again."
+    ),
+    "cycle_over": Code(
+        409,
+        "A new cycle has begun meanwhile",
+        "What was meant for the learner's earlier run through the course counts no more.",
+    ),
+    "retakes_exhausted": Code(
+        409,
+        "This course cannot be taken again now",
+        "It was taken as often as it allows, and its completion does not expire soon.",
     ),
     "attempt_closed": Code(
         409, "This attempt has ended", "It was submitted, or its time was up: details tell."

@@ -31,6 +31,7 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[str], str | int]]] = {
     "lesson": ("p_lesson_id", uuid_id),
     "list": ("p_list", status_list),
     "module": ("p_module_id", uuid_id),
+    "program": ("p_program_id", course_id),
     "token": ("p_token", uuid_id),
 }
 

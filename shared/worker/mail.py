@@ -86,6 +86,7 @@ def compose(facts: Facts, mail: Mail, functions_url: str) -> EmailMessage:
         "reason": clean(data.get("reason")),
         "percent": None if percent is None else clean(percent),
         "passed": data.get("passed"),
+        "expires_on": clean(data.get("expires_on")),
     }
     try:
         text = _text().get_template(f"{facts['kind']}.txt").render(words)

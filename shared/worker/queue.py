@@ -21,6 +21,7 @@ from shared.worker.kinds import Failure, Kind
 from shared.worker.mail import Mails
 from shared.worker.removal import Removals
 from shared.worker.render import Certificates
+from shared.worker.settling import Settlings
 
 # One lease lasts for all its jobs: few enough that slow ones are done before it ends.
 BATCH = 8
@@ -33,6 +34,7 @@ TRIES = 3
 
 KINDS: Mapping[str, type[Kind]] = {
     "certificate.render": Certificates,
+    "course.settle": Settlings,
     "mail": Mails,
     "storage.remove": Removals,
 }
@@ -74,7 +76,10 @@ class Worker:
             except admin.Refused as error:
                 logs.write("ERROR", f"maintenance failed: {type(error).__name__}")
             else:
-                logs.write("INFO", "maintenance", {"maintenance": answer})
+                drift = answer.get("drift")
+                drifted = isinstance(drift, dict) and drift["drifted"] > 0
+                severity = "ERROR" if drifted else "INFO"
+                logs.write(severity, "maintenance", {"maintenance": answer})
         return report
 
     async def drain(

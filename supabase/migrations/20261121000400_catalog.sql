@@ -26,10 +26,13 @@ create table public.courses (
   status text not null default 'draft'
     constraint status_is_valid check (status in ('draft', 'published', 'archived')),
   enrollment_mode text not null default 'open'
-    constraint enrollment_mode_is_valid check (enrollment_mode in ('open', 'invite')),
+    constraint enrollment_mode_is_valid check (enrollment_mode in ('open', 'invite', 'paid')),
   content_access text not null default 'enrolled'
     constraint content_access_is_valid check (content_access in ('public', 'enrolled')),
+  sequential boolean not null default false,
+  has_rules boolean not null default false,
   staff_may_override boolean not null default false,
+  max_cycles integer default 1 check (max_cycles between 1 and 1000),
   certificate_enabled boolean not null default true,
   certificate_min_percent numeric(5, 2) not null default 100
     check (certificate_min_percent > 0 and certificate_min_percent <= 100),
@@ -41,6 +44,8 @@ create table public.courses (
   total_lessons integer not null default 0 check (total_lessons >= 0),
   total_weight bigint not null default 0 check (total_weight >= 0),
   catalog_version bigint not null default 1,
+  settle_version bigint not null default 0,
+  is_settling boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
@@ -49,20 +54,32 @@ comment on column public.courses.language is
   'How search reads the course''s words: a text search configuration of PostgreSQL; simple for other languages.';
 comment on column public.courses.staff_may_override is
   'Whether authors and instructors may complete and reopen lessons for a learner; admins always may.';
+comment on column public.courses.max_cycles is
+  'How often learners may take the course by themselves; null: as often as they like.';
 comment on column public.courses.certificate_min_percent is
   'Percent from which a certificate is issued; 100 is the completion of the course.';
 comment on column public.courses.certificate_min_score is
   'What the mean of the reported quiz scores must reach for a certificate; null asks for none.';
 comment on column public.courses.certificate_valid_months is
-  'Certificates expire so long after the completion; null: never.';
+  'A completion, and its certificate, expire so long after it, and it may then be renewed; null: never.';
 comment on column public.courses.certificate_template is 'Name of the template; null is the default one.';
+comment on column public.courses.enrollment_mode is
+  'open: learners enrol themselves; invite: staff, admins and servers do; paid: a server does once it is paid.';
+comment on column public.courses.sequential is
+  'A countable lesson opens when all countable lessons before it are completed.';
+comment on column public.courses.has_rules is
+  'Whether dates or prerequisites lock anything here; maintained, so that other courses need not look.';
 comment on column public.courses.total_lessons is 'Countable lessons: required, no preview, not archived.';
 comment on column public.courses.total_weight is 'Sum of the weights of the countable lessons.';
 comment on column public.courses.catalog_version is
   'Rises with every change of a lesson''s order, place or countability.';
+comment on column public.courses.settle_version is
+  'Counts the edits whose enrolments a job settles; an enrolment behind it is still settling.';
+comment on column public.courses.is_settling is 'Whether such a job is at it.';
 
 create index courses_published_idx on public.courses (id) where status = 'published';
 create index courses_category_idx on public.courses (category, id) where status = 'published';
+create index courses_rules_idx on public.courses (id) where has_rules;
 create index courses_language_idx on public.courses (language);
 
 create table public.course_staff (
@@ -102,6 +119,9 @@ create table public.modules (
   duration_minutes integer check (duration_minutes >= 0),
   completion_rule text not null default 'all_lessons'
     constraint completion_rule_is_valid check (completion_rule in ('all_lessons', 'quiz_passed')),
+  available_from timestamptz check (isfinite(available_from)),
+  available_after_days integer check (available_after_days between 1 and 3650),
+  available_after_previous_days integer check (available_after_previous_days between 0 and 3650),
   total_lessons integer not null default 0 check (total_lessons >= 0),
   total_quizzes integer not null default 0 check (total_quizzes >= 0),
   created_at timestamptz not null default now(),
@@ -115,6 +135,10 @@ comment on table public.modules is 'Parts of a course, in order of position (tie
 comment on column public.modules.slug is 'Stable key of the course importer; null for rows made by hand.';
 comment on column public.modules.completion_rule is
   'all_lessons: every countable lesson; quiz_passed: its quizzes only (all lessons where it has none).';
+comment on column public.modules.available_from is 'Opens at this time; null: at once.';
+comment on column public.modules.available_after_days is 'Opens so many days after the enrolment.';
+comment on column public.modules.available_after_previous_days is
+  'Opens so many days after the learner completed the module before.';
 comment on column public.modules.total_lessons is 'Countable lessons; maintained.';
 comment on column public.modules.total_quizzes is 'Countable lessons with rule pass; maintained.';
 
@@ -143,6 +167,9 @@ create table public.lessons (
   watch_percent integer not null default 90 check (watch_percent between 1 and 100),
   pass_percent integer not null default 70 check (pass_percent between 1 and 100),
   certificate_min_score numeric(5, 2) check (certificate_min_score between 0 and 100),
+  available_from timestamptz check (isfinite(available_from)),
+  available_after_days integer check (available_after_days between 1 and 3650),
+  available_after_previous_days integer check (available_after_previous_days between 0 and 3650),
   archived_at timestamptz,
   counts_from bigint not null default 1,
   is_countable boolean not null
@@ -168,6 +195,10 @@ comment on table public.lessons is 'The unit of progress. Archived rather than d
 comment on column public.lessons.slug is 'Stable key of the course importer; null for rows made by hand.';
 comment on column public.lessons.module_position is
   'Copy of modules.position, kept by the foreign key; puts a course''s lessons in order in one index.';
+comment on column public.lessons.available_from is 'Opens at this time; null: with its module.';
+comment on column public.lessons.available_after_days is 'Opens so many days after the enrolment.';
+comment on column public.lessons.available_after_previous_days is
+  'Opens so many days after the learner completed the module before its own.';
 comment on column public.lessons.is_countable is
   'Required, no preview, not archived: what percent counts. The one place that says so.';
 comment on column public.lessons.counts_from is
@@ -187,6 +218,9 @@ create index modules_course_order_idx on public.modules (course_id, position, id
 create index lessons_course_order_idx
   on public.lessons (course_id, module_position, module_id, position, id);
 create index lessons_module_idx on public.lessons (module_id, course_id, module_position);
+create index lessons_dated_idx on public.lessons (course_id)
+  where available_from is not null or available_after_days is not null
+     or available_after_previous_days is not null;
 create index lessons_quiz_idx on public.lessons (course_id) where is_quiz;
 -- What is new since a learner finished.
 create index lessons_counts_from_idx on public.lessons (course_id, counts_from) where is_countable;

@@ -11,10 +11,11 @@ create table public.enrollments (
   cohort_id uuid,
   purchase_id text check (char_length(purchase_id) <= 200),
   status text not null default 'active'
-    constraint status_is_valid check (status in ('active', 'withdrawn')),
+    constraint status_is_valid check (status in ('active', 'left', 'withdrawn')),
   enrolled_at timestamptz not null default now(),
   expires_at timestamptz,
   cycle integer not null default 1 check (cycle >= 1),
+  cycle_started_at timestamptz,
   completed_lessons integer not null default 0,
   total_lessons integer not null default 0,
   completed_weight bigint not null default 0,
@@ -22,6 +23,7 @@ create table public.enrollments (
   progress_percent numeric(5, 2) not null default 0,
   completed_at timestamptz,
   completion_snapshot jsonb,
+  renewal_told_at timestamptz,
   last_accessed_at timestamptz,
   current_module_id uuid,
   current_lesson_id uuid,
@@ -29,6 +31,7 @@ create table public.enrollments (
   view_time_seconds bigint not null default 0 check (view_time_seconds >= 0),
   frontier_lesson_id uuid,
   frontier_version bigint,
+  settled_version bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint one_enrollment_per_user_and_course unique (user_id, course_id),
@@ -43,14 +46,26 @@ create table public.enrollments (
     references public.cohorts (id, course_id) on delete set null (cohort_id)
 ) with (fillfactor = 85);
 comment on table public.enrollments is 'One learner in one course, with the counters behind percent.';
-comment on column public.enrollments.completed_at is 'First time everything countable was done; never taken back.';
+comment on column public.enrollments.status is
+  'left: by the learner, who may come back; withdrawn: by others, who alone may take it back.';
+comment on column public.enrollments.cycle_started_at is
+  'When the present cycle began; null in the first one, which began with the enrolment.';
+comment on column public.enrollments.completed_at is
+  'First time everything countable was done in this cycle; never taken back.';
+comment on column public.enrollments.renewal_told_at is
+  'When the learner was told that this completion expires; null: not yet.';
 comment on column public.enrollments.completion_snapshot is
   'What was required at completion: {lessons, weight, catalog_version}.';
 comment on column public.enrollments.frontier_lesson_id is
   'First incomplete countable lesson as of frontier_version; a cache, ask get_next_lesson instead.';
 comment on column public.enrollments.frontier_version is
   'courses.catalog_version the frontier was found at; another value means: look again.';
+comment on column public.enrollments.settled_version is
+  'courses.settle_version that the counters hold; a lower one means: settling, the next write counts first.';
 create index enrollments_course_idx on public.enrollments (course_id, id);
+-- Completions that may still have to be announced as expiring. No heartbeat changes these columns.
+create index enrollments_renewal_idx on public.enrollments (course_id, completed_at)
+  where completed_at is not null and renewal_told_at is null and status = 'active';
 create index enrollments_cohort_idx on public.enrollments (cohort_id, course_id)
   where cohort_id is not null;
 

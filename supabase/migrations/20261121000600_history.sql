@@ -17,7 +17,7 @@ create table public.progress_events (
     constraint kind_is_valid check (kind in (
       'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted',
       'module_completed', 'course_completed', 'attempt_started', 'attempt_submitted',
-      'attempt_graded')),
+      'attempt_graded', 'unenrolled', 'cycle_started', 'late_event')),
   data jsonb not null default '{}',
   transaction_id xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default now(),
@@ -30,13 +30,42 @@ comment on column public.progress_events.transaction_id is
   'Writer''s transaction: readers page below the oldest running one, so that late commits are not lost.';
 
 -- No default partition: it would forbid detaching concurrently. So months are made far ahead, and a
--- missing month would refuse a completion.
+-- missing month would refuse a completion. One is made beside the table and then attached: that waits for
+-- no writer, and makes none wait.
+create function private.make_event_partition(p_month date) returns boolean
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_name text := 'progress_events_' || to_char(p_month, 'YYYY_MM');
+begin
+  if to_regclass('private.' || v_name) is not null then
+    return false;
+  end if;
+  -- Attaching takes this lock anyway: two who miss the same month come one after the other.
+  lock table public.progress_events in share update exclusive mode;
+  if to_regclass('private.' || v_name) is not null then
+    return false;
+  end if;
+  execute format(
+    'create table private.%I (like public.progress_events including defaults including constraints)',
+    v_name);
+  execute format(
+    'alter table public.progress_events attach partition private.%I for values from (%L) to (%L)',
+    v_name,
+    date_trunc('month', p_month::timestamp) at time zone 'UTC',
+    (date_trunc('month', p_month::timestamp) + interval '1 month') at time zone 'UTC');
+  return true;
+end
+$$;
+comment on function private.make_event_partition(date) is
+  'Makes the partition of progress_events for the month of this day; whether it was missing.';
+revoke execute on function private.make_event_partition(date) from public;
+
 create function private.make_event_partitions(p_months_ahead integer default 24) returns integer
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   v_month date;
-  v_name text;
   v_made integer := 0;
 begin
   for v_month in
@@ -45,15 +74,7 @@ begin
       date_trunc('month', now() at time zone 'UTC') + make_interval(months => p_months_ahead),
       interval '1 month')::date
   loop
-    v_name := 'progress_events_' || to_char(v_month, 'YYYY_MM');
-    if to_regclass('private.' || v_name) is null then
-      execute format(
-        'create table private.%I partition of public.progress_events for values from (%L) to (%L)',
-        v_name,
-        v_month::timestamp at time zone 'UTC',
-        (v_month + interval '1 month')::timestamp at time zone 'UTC');
-      v_made := v_made + 1;
-    end if;
+    v_made := v_made + private.make_event_partition(v_month)::integer;
   end loop;
   return v_made;
 end

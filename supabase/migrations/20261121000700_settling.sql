@@ -16,6 +16,11 @@
 -- another, so a module's completion (several rows of each table) never meets another tab halfway.
 -- So while counts change, nobody completes a lesson there, and the difference a change makes can be
 -- added to the counters instead of counting again.
+--
+-- An edit of a course with more enrolments than private.settle_limit() would hold its learners up for
+-- too long, and leaves the enrolments to a job: it raises the course's settle_version, and an enrolment
+-- whose settled_version is behind it is counted again, by the job in slices (private.settle_course) or
+-- by its learner's next write (private.open_lesson), whichever comes first. Until then it says settling.
 
 create function private.editors_key() returns bigint
 language sql immutable parallel safe security invoker set search_path = ''
@@ -222,6 +227,80 @@ comment on function private.bookings(private.lesson_change[]) is
   'What each change takes from one module and course and gives to another.';
 revoke execute on function private.bookings(private.lesson_change[]) from public;
 
+-- Measured: docs/explanation/performance.md. Raised by an operator whose learners may wait longer.
+create function private.settle_limit() returns bigint
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (select s.value::bigint from private.settings s where s.name = 'settle_limit');
+end
+$$;
+comment on function private.settle_limit() is
+  'Up to how many enrolments a catalogue edit settles in its own transaction.';
+revoke execute on function private.settle_limit() from public;
+
+-- While a job is at it, later edits are left to it as well: what is behind cannot be added to.
+create function private.defer_settling(p_course_ids bigint[]) returns bigint[]
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_limit bigint := private.settle_limit();
+  v_deferred bigint[];
+  v_course_id bigint;
+begin
+  v_deferred := array(
+    select c.id
+      from public.courses c
+     where c.id = any (p_course_ids)
+       and (c.is_settling or (
+         select count(*)
+           from (select from public.enrollments e where e.course_id = c.id limit v_limit + 1)
+             as found) > v_limit)
+     order by c.id);
+  update public.courses c
+     set settle_version = c.settle_version + 1, is_settling = true
+   where c.id = any (v_deferred);
+  foreach v_course_id in array v_deferred loop
+    perform private.enqueue('course.settle', jsonb_build_object('course_id', v_course_id),
+      'course.settle:' || v_course_id);
+  end loop;
+  return v_deferred;
+end
+$$;
+comment on function private.defer_settling(bigint[]) is
+  'Of edited courses those whose enrolments are left to a job, which this sets to work.';
+revoke execute on function private.defer_settling(bigint[]) from public;
+
+create function private.is_settling(e public.enrollments) returns boolean
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return (e).settled_version
+    < (select c.settle_version from public.courses c where c.id = (e).course_id);
+end
+$$;
+comment on function private.is_settling(public.enrollments) is
+  'Whether an edit of the course has yet to reach this enrolment''s counters.';
+revoke execute on function private.is_settling(public.enrollments) from public;
+grant execute on function private.is_settling(public.enrollments) to waymark_writer;
+
+-- Who writes counters by adding to them asks for the row by this, under the locks of the write path.
+create function private.settled(e public.enrollments) returns public.enrollments
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  if private.is_settling(e) then
+    perform private.settle_enrollments(array[(e).id], 'catalog', false);
+    select * into e from public.enrollments x where x.id = (e).id;
+  end if;
+  return e;
+end
+$$;
+comment on function private.settled(public.enrollments) is
+  'An enrolment whose counters hold every edit: counted again where a job has yet to come by.';
+revoke execute on function private.settled(public.enrollments) from public;
+grant execute on function private.settled(public.enrollments) to waymark_writer;
+
 create function private.settle_lessons(
   p_changes private.lesson_change[], p_course_ids bigint[]
 ) returns void
@@ -229,6 +308,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_deferred bigint[];
   v_finished uuid[];
   v_crossed uuid[];
 begin
@@ -253,6 +333,22 @@ begin
        group by b.module_id
     ) as t
    where m.id = t.module_id and (t.lessons <> 0 or t.quizzes <> 0);
+
+  -- What is left to a job is booked nowhere below.
+  v_deferred := private.defer_settling(array(
+    select side.course_id
+      from unnest(p_changes) as ch
+     cross join lateral (values (ch.old_course_id), (ch.new_course_id)) as side (course_id)));
+  if v_deferred <> '{}' then
+    p_changes := array(
+      select row(
+               ch.lesson_id, ch.old_course_id, ch.old_module_id,
+               case when ch.old_course_id <> all (v_deferred) then ch.old_weight end, ch.old_gate,
+               ch.new_course_id, ch.new_module_id,
+               case when ch.new_course_id <> all (v_deferred) then ch.new_weight end,
+               ch.new_gate)::private.lesson_change
+        from unnest(p_changes) as ch);
+  end if;
 
   -- Everyone who has begun one of these modules: its new totals, and what they had done of it.
   with total as (
@@ -316,13 +412,13 @@ begin
            ch.new_weight is not null as counts, ch.new_gate as is_gate
       from unnest(p_changes) as ch
       join public.user_progress p on p.lesson_id = ch.lesson_id and p.status <> 'not_started'
-     where ch.old_module_id <> ch.new_module_id
+     where ch.old_module_id <> ch.new_module_id and ch.new_course_id <> all (v_deferred)
     union all
     select w.user_id, ch.lesson_id, ch.new_module_id, null, false, true, ch.new_weight is not null,
            ch.new_gate
       from unnest(p_changes) as ch
       join public.lesson_waivers w on w.lesson_id = ch.lesson_id
-     where ch.old_module_id <> ch.new_module_id
+     where ch.old_module_id <> ch.new_module_id and ch.new_course_id <> all (v_deferred)
        and not exists (
          select from public.user_progress p
           where p.user_id = w.user_id and p.lesson_id = w.lesson_id and p.status <> 'not_started')
@@ -539,6 +635,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_now timestamptz := private.clock();
+  v_deferred bigint[];
 begin
   if not exists (
     select from new_rows n
@@ -546,6 +643,10 @@ begin
   then
     return null;
   end if;
+  v_deferred := private.defer_settling(array(
+    select n.course_id
+      from new_rows n
+      join old_rows o on o.id = n.id and o.completion_rule <> n.completion_rule));
   with changed as (
     update public.module_progress mp
        set completion_rule = n.completion_rule,
@@ -555,7 +656,7 @@ begin
       from new_rows n
       join old_rows o on o.id = n.id
       join public.module_progress was on was.module_id = n.id
-     where n.completion_rule <> o.completion_rule
+     where n.completion_rule <> o.completion_rule and n.course_id <> all (v_deferred)
        and mp.user_id = was.user_id and mp.module_id = was.module_id
     returning mp.user_id, mp.course_id, mp.module_id, mp.status, was.status as old_status
   )
@@ -597,8 +698,9 @@ declare
 begin
   perform private.share_course(new.course_id);
   select c.total_lessons - waived.lessons, c.total_weight - waived.weight, done.lessons,
-         done.weight, c.catalog_version
-    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight, v_version
+         done.weight, c.catalog_version, c.settle_version
+    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight, v_version,
+         new.settled_version
     from public.courses c
    cross join lateral (
       select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
@@ -619,6 +721,13 @@ begin
   if not found then
     return new;  -- the foreign key refuses it
   end if;
+  -- An enrolment that was deleted and made again goes on with the cycle after the last finished one.
+  select p.cycle + 1, p.ended_at into new.cycle, new.cycle_started_at
+    from public.past_cycles p
+   where p.user_id = new.user_id and p.course_id = new.course_id
+   order by p.cycle desc
+   limit 1;
+  new.cycle := coalesce(new.cycle, 1);
   new.progress_percent := private.percent(new.completed_weight, new.total_weight);
   if new.progress_percent = 100 then
     new.completed_at := coalesce(new.completed_at, private.clock());
@@ -634,11 +743,21 @@ revoke execute on function private.tg_enrollments__counts() from public;
 create function private.tg_enrollments__event() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_imported boolean := current_setting('waymark.importing', true) is not distinct from 'on';
 begin
   insert into public.progress_events
-    (occurred_at, user_id, course_id, enrollment_id, cycle, kind)
-  values (private.clock(), new.user_id, new.course_id, new.id, new.cycle, 'enrolled');
-  if new.completed_at is not null then
+    (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+  values (case when v_imported then new.enrolled_at else private.clock() end,
+    new.user_id, new.course_id, new.id, new.cycle, 'enrolled',
+    case when v_imported then jsonb_build_object('by', 'import') else '{}' end);
+  if new.settled_version > 0 then
+    -- A job may have passed by modules of theirs while they were not enrolled.
+    perform private.settle_enrollments(array[new.id], 'catalog', false);
+  end if;
+  if v_imported then
+    return null;  -- what follows from it comes with the progress that is imported
+  elsif new.completed_at is not null then
     perform private.finish_courses(array[new.id], private.clock(), 'enrollment');
   elsif new.progress_percent > 0 then
     perform private.certify(array[new.id]);

@@ -22,16 +22,52 @@ comment on function private.my_course_ids() is
 revoke execute on function private.my_course_ids() from public;
 grant execute on function private.my_course_ids() to authenticated;
 
+-- Dates close the content of a lesson too, to those who have not finished it. Order and prerequisites do
+-- not: they say what comes first, not what is secret. Asked once a query, and quick where nothing that
+-- the caller is enrolled in has rules.
+create function private.my_closed_lesson_ids() returns setof uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+  e public.enrollments;
+begin
+  if private.is_admin() then
+    return;
+  end if;
+  for e in
+    select x.*
+      from public.enrollments x
+      join public.courses c on c.id = x.course_id
+     where x.user_id = private.uid() and c.has_rules
+       and not (c.status = 'published' and c.content_access = 'public')
+       and not exists (
+         select from public.course_staff s where s.course_id = c.id and s.user_id = x.user_id)
+  loop
+    return query
+    select d.lesson_id
+      from private.lesson_dates(e, private.dated_lesson_ids(e.course_id)) d
+     where d.opens_at > v_now
+       and (select p.is_completed from public.user_progress p
+             where p.user_id = e.user_id and p.lesson_id = d.lesson_id) is not true;
+  end loop;
+end
+$$;
+comment on function private.my_closed_lesson_ids() is
+  'Lessons whose date keeps their content from the caller: enrolled, neither staff nor admin.';
+revoke execute on function private.my_closed_lesson_ids() from public;
+grant execute on function private.my_closed_lesson_ids() to authenticated;
+
 -- courses
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
 grant insert (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, staff_may_override,
+  badges, collections, status, enrollment_mode, content_access, sequential, max_cycles, staff_may_override,
   certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
 grant delete on table public.courses to service_role;
 grant update (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, staff_may_override,
+  badges, collections, status, enrollment_mode, content_access, sequential, max_cycles, staff_may_override,
   certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
@@ -57,10 +93,12 @@ create policy "Members read the cohorts of their courses" on public.cohorts
 
 -- modules
 grant select on table public.modules to anon, authenticated, service_role, waymark_writer;
-grant insert (id, course_id, slug, position, title, description, duration_minutes, completion_rule)
+grant insert (id, course_id, slug, position, title, description, duration_minutes, completion_rule,
+  available_from, available_after_days, available_after_previous_days)
   on table public.modules to service_role;
 grant delete on table public.modules to service_role;
-grant update (course_id, slug, position, title, description, duration_minutes, completion_rule)
+grant update (course_id, slug, position, title, description, duration_minutes, completion_rule,
+  available_from, available_after_days, available_after_previous_days)
   on table public.modules to service_role;
 create policy "Anyone reads the modules of published courses" on public.modules
   for select to anon using (course_id in (select c.id from public.courses c));
@@ -73,12 +111,14 @@ create policy "The write path reads every module" on public.modules
 grant select on table public.lessons to anon, authenticated, service_role, waymark_writer;
 grant insert (id, module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
-  watch_percent, pass_percent, certificate_min_score, archived_at)
+  watch_percent, pass_percent, certificate_min_score, archived_at, available_from,
+  available_after_days, available_after_previous_days)
   on table public.lessons to service_role;
 grant delete on table public.lessons to service_role;
 grant update (module_id, course_id, slug, position, title, type, video_url, content,
   duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
-  watch_percent, pass_percent, certificate_min_score, archived_at)
+  watch_percent, pass_percent, certificate_min_score, archived_at, available_from,
+  available_after_days, available_after_previous_days)
   on table public.lessons to service_role;
 create policy "Anyone reads public lessons and previews" on public.lessons
   for select to anon
@@ -92,6 +132,7 @@ create policy "Users read public lessons, previews and their courses' lessons" o
   for select to authenticated
   using (
     course_id in (select private.my_course_ids())
+      and id not in (select private.my_closed_lesson_ids())
     or (archived_at is null and (
       course_id in (
         select c.id from public.courses c
@@ -129,7 +170,7 @@ grant insert (user_id, course_id, cohort_id, purchase_id, expires_at)
 grant update (cohort_id, purchase_id, status, expires_at) on table public.enrollments to service_role;
 grant delete on table public.enrollments to service_role;
 grant insert (user_id, course_id) on table public.enrollments to waymark_writer;
-grant update (completed_lessons, completed_weight, progress_percent, completed_at,
+grant update (status, completed_lessons, completed_weight, progress_percent, completed_at,
   completion_snapshot, last_accessed_at, current_module_id, current_lesson_id, current_section,
   view_time_seconds, frontier_lesson_id, frontier_version)
   on table public.enrollments to waymark_writer;

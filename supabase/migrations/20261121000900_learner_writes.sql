@@ -55,7 +55,8 @@ begin
     'current_module_id', (e).current_module_id,
     'current_lesson_id', (e).current_lesson_id,
     'current_section', (e).current_section,
-    'view_time_seconds', (e).view_time_seconds);
+    'view_time_seconds', (e).view_time_seconds,
+    'settling', private.is_settling(e));
 end
 $$;
 comment on function private.enrollment_json(public.enrollments) is 'An enrolment as callers see it.';
@@ -148,6 +149,9 @@ create type private.lesson_access as (
   -- What earns the certificate: so many percent, a score too; null and false where none is issued.
   certificate_percent numeric,
   certificate_scored boolean,
+  -- Does anything lock lessons here, and does it lock this one (see the locks migration)?
+  has_rules boolean,
+  lock jsonb,
   -- Set by what is written: did it change anything, what comes next, what the rule still misses.
   changed boolean,
   next_lesson_id uuid,
@@ -155,13 +159,17 @@ create type private.lesson_access as (
 );
 
 -- Locks the course, then looks: what is read here holds until commit. One predicate for every write.
-create function private.open_lesson(p_user_id uuid, p_lesson_id uuid) returns private.lesson_access
+-- Whoever takes a locked lesson too (p_even_locked) finds the lock in the answer.
+create function private.open_lesson(
+  p_user_id uuid, p_lesson_id uuid, p_even_locked boolean default false
+) returns private.lesson_access
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   v private.lesson_access;
   v_course_id bigint;
   v_waived boolean;
+  v_settle_version bigint;
 begin
   select l.course_id into v_course_id from public.lessons l where l.id = p_lesson_id;
   if not found then
@@ -180,9 +188,10 @@ begin
            and coalesce(c.certificate_min_score, l.certificate_min_score) is not null,
          exists (
            select from public.lesson_waivers w
-            where w.user_id = p_user_id and w.lesson_id = l.id)
+            where w.user_id = p_user_id and w.lesson_id = l.id),
+         c.sequential or c.has_rules, c.settle_version
     into v.lesson, v.course_status, v.catalog_version, v.progress, v.certificate_percent,
-         v.certificate_scored, v_waived
+         v.certificate_scored, v_waived, v.has_rules, v_settle_version
     from public.lessons l
     join public.courses c on c.id = l.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
@@ -203,13 +212,22 @@ begin
   if (v.lesson).is_preview then
     perform private.fail('preview_lesson', 422, 'Preview lessons take no progress');
   end if;
+  if (v.enrollment).settled_version < v_settle_version then
+    v.enrollment := private.settled(v.enrollment);
+  end if;
   if v_waived then
     v.lesson := private.without_count(v.lesson);
+  end if;
+  if v.has_rules and (v.progress).is_completed is not true then
+    v.lock := private.lesson_lock(v.enrollment, p_lesson_id);
+    if not p_even_locked then
+      perform private.refuse_locked(v.lock);
+    end if;
   end if;
   return v;
 end
 $$;
-comment on function private.open_lesson(uuid, uuid) is
+comment on function private.open_lesson(uuid, uuid, boolean) is
   'May this learner work on this lesson now? Locks its course and returns the rows, or refuses.';
 
 create function private.without_count(l public.lessons) returns public.lessons
@@ -235,6 +253,9 @@ begin
     perform private.fail('enrollment_inactive', 403, 'Your enrolment in this course has ended');
   elsif (e).expires_at <= private.clock() then
     perform private.fail('enrollment_expired', 403, 'Your enrolment in this course has expired');
+  elsif (e).cycle_started_at > private.clock() then
+    -- It waited while a new cycle began: what was meant for the old one must not count in the new.
+    perform private.fail('cycle_over', 409, 'A new cycle of this course has begun meanwhile');
   end if;
 end
 $$;
@@ -608,8 +629,13 @@ create function private.offered(v private.lesson_access, p_next uuid) returns uu
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  return case when (v).course_status = 'draft'
-    then private.first_begun(((v).enrollment).user_id, ((v).lesson).course_id) else p_next end;
+  if (v).course_status = 'draft' then
+    return private.first_begun(((v).enrollment).user_id, ((v).lesson).course_id);
+  elsif (v).has_rules and p_next is not null then
+    return (select f.lesson_id from private.first_open((v).enrollment, p_next, 200) f
+             where f.lock is null);
+  end if;
+  return p_next;
 end
 $$;
 comment on function private.offered(private.lesson_access, uuid) is
@@ -624,6 +650,7 @@ declare
   v_user_id uuid := private.require_user();
   c public.courses;
   e public.enrollments;
+  v_missing jsonb;
   v_changed boolean := false;
 begin
   select * into c from public.courses where id = p_course_id;
@@ -633,8 +660,16 @@ begin
       perform private.fail('course_not_found', 404, 'Course not found');
     elsif c.status = 'archived' then
       perform private.fail('enrollment_closed', 403, 'This course takes no new learners');
+    elsif c.enrollment_mode = 'paid' then
+      perform private.fail('payment_required', 403, 'This course opens when it is paid for');
     elsif c.enrollment_mode <> 'open' then
       perform private.fail('enrollment_closed', 403, 'This course is by invitation only');
+    end if;
+    v_missing := case when c.has_rules then private.missing_course(v_user_id, c.id) end;
+    if v_missing is not null then
+      perform private.fail('course_locked', 409, 'Another course comes first',
+        private.lock_json('prerequisite', null, p_course => v_missing)::text,
+        'details names the course to complete');
     end if;
     insert into public.enrollments (user_id, course_id) values (v_user_id, p_course_id)
         on conflict (user_id, course_id) do nothing
@@ -644,12 +679,16 @@ begin
       select * into e from public.enrollments
        where user_id = v_user_id and course_id = p_course_id;
     end if;
+  elsif e.status = 'left' then
+    select * into e from private.return_to_course(e);
+    v_changed := true;
   end if;
   perform private.require_active(e);
   return jsonb_build_object('enrollment', private.enrollment_json(e), 'changed', v_changed);
 end
 $$;
-comment on function private.enroll(bigint) is 'Self-enrolment; again returns the same row.';
+comment on function private.enroll(bigint) is
+  'Self-enrolment; again returns the same row, and who had left comes back to it.';
 
 create function private.start_lesson(p_lesson_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -925,16 +964,20 @@ as $$
 declare
   v_user_id uuid := private.require_user();
   m public.modules := private.open_module(v_user_id, p_module_id);
+  e public.enrollments;
   v_lesson_id uuid;
   v_answer jsonb;
 begin
+  select * into e from public.enrollments where user_id = v_user_id and course_id = m.course_id;
   select l.id into v_lesson_id
     from public.lessons l
     left join public.user_progress p on p.user_id = v_user_id and p.lesson_id = l.id
+    left join private.course_locks(e, p_module_id) k on k.lesson_id = l.id
    where l.module_id = p_module_id and l.archived_at is null and not l.is_preview
      and (p.user_id is not null or (
        select c.status from public.courses c where c.id = m.course_id) <> 'draft')
-   order by p.is_completed is true,
+   -- Of what is not completed the open ones first; where all is locked, the refusal names the first.
+   order by p.is_completed is true, k.lock is not null,
          not l.is_required or exists (
            select from public.lesson_waivers w
             where w.user_id = v_user_id and w.lesson_id = l.id),
@@ -962,8 +1005,10 @@ declare
   v_done uuid[] := '{}';
   v_open jsonb := '[]';
   v_status text;
+  v_has_rules boolean;
 begin
-  select c.status into v_status from public.courses c where c.id = m.course_id;
+  select c.status, c.sequential or c.has_rules into v_status, v_has_rules
+    from public.courses c where c.id = m.course_id;
   for v_lesson_id in
     select l.id
       from public.lessons l
@@ -976,9 +1021,13 @@ begin
           where w.user_id = v_user_id and w.lesson_id = l.id)
      order by l.position, l.id
   loop
-    v := private.open_lesson(v_user_id, v_lesson_id);
+    v := private.open_lesson(v_user_id, v_lesson_id, true);
     v_missing := private.rule_missing(v.lesson, v.progress);
-    if v_missing is null then
+    if v.lock is not null then
+      v_open := v_open || jsonb_build_object(
+        'lesson_id', v_lesson_id, 'title', (v.lesson).title, 'code', 'lesson_locked',
+        'message', 'This lesson is locked', 'details', v.lock);
+    elsif v_missing is null then
       v := private.record_completion(v, private.clock());
       if v.changed then
         v_done := v_done || v_lesson_id;
@@ -992,14 +1041,15 @@ begin
   select x into v.enrollment from public.enrollments x
    where x.user_id = v_user_id and x.course_id = m.course_id;
   v.certificate_percent := 0;
+  v.course_status := v_status;
+  v.has_rules := v_has_rules;
+  v.lesson.course_id := m.course_id;
   return jsonb_build_object(
     'module', private.module_json(v_user_id, m),
     'enrollment', private.enrollment_json(v.enrollment),
     'completed_lesson_ids', to_jsonb(v_done),
     'open', v_open,
-    'next_lesson_id', case when v_status = 'draft'
-      then private.first_begun(v_user_id, m.course_id)
-      else private.first_incomplete(v_user_id, m.course_id) end,
+    'next_lesson_id', private.offered(v, private.first_incomplete(v_user_id, m.course_id)),
     'certificate', private.held_certificate(v),
     'changed', v_done <> '{}');
 end

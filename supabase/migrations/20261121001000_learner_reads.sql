@@ -1,6 +1,7 @@
 -- What a learner sees of their own progress. Run as waymark_writer like the write path: the owner
 -- policies hold for the learner's rows, while archived or unpublished lessons they have begun still
--- show. Stable functions: PostgREST runs them read-only, and they write nothing.
+-- show. Stable functions: PostgREST runs them read-only, and they write nothing (but for one door, which
+-- mends what it finds wrong).
 
 create function private.get_lesson_progress(p_lesson_id uuid) returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -48,8 +49,7 @@ end
 $$;
 comment on function private.my_enrollment(bigint) is 'The caller''s enrolment, or 404 for a course unseen.';
 
-create function private.lessons_json(p_user_id uuid, p_course_id bigint, p_module_id uuid)
-returns jsonb
+create function private.lessons_json(e public.enrollments, p_module_id uuid) returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
   select coalesce(jsonb_agg(
@@ -66,17 +66,19 @@ as $$
              'is_countable', l.is_countable and w.user_id is null,
              'is_waived', w.user_id is not null,
              'is_preview', l.is_preview,
-             'is_required', l.is_required)
+             'is_required', l.is_required,
+             'locked', k.lock)
            order by l.module_position, l.module_id, l.position, l.id), '[]')
     from public.lessons l
-    left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
-    left join public.lesson_waivers w on w.user_id = p_user_id and w.lesson_id = l.id
-   where l.course_id = p_course_id
+    left join public.user_progress p on p.user_id = (e).user_id and p.lesson_id = l.id
+    left join public.lesson_waivers w on w.user_id = (e).user_id and w.lesson_id = l.id
+    left join private.course_locks(e, p_module_id) k on k.lesson_id = l.id
+   where l.course_id = (e).course_id
      and (p_module_id is null or l.module_id = p_module_id)
      and l.archived_at is null
 $$;
-comment on function private.lessons_json(uuid, bigint, uuid) is
-  'The lessons of a course, or of one module of it, with the learner''s status, in learning order.';
+comment on function private.lessons_json(public.enrollments, uuid) is
+  'The lessons of a course, or of one module of it, with the learner''s status and lock, in learning order.';
 
 create function private.completed_ids(p_user_id uuid, p_course_id bigint, p_module_id uuid)
 returns jsonb
@@ -154,16 +156,39 @@ begin
     'total', e.total_lessons,
     'completed', e.completed_lessons,
     'percent', e.progress_percent,
+    'settling', private.is_settling(e),
     'completed_at', e.completed_at,
     'new_lessons', private.new_lessons(e),
     'completed_lesson_ids', private.completed_ids(e.user_id, p_course_id, null),
     'optional', v_optional,
-    'lessons', private.lessons_json(e.user_id, p_course_id, null),
+    'lessons', private.lessons_json(e, null),
     'modules', v_modules);
 end
 $$;
 comment on function private.get_course_progress(bigint) is
   'The whole course as its learner sees it; null when not enrolled.';
+
+-- The view lists the completed lessons beside their number. Should the two disagree, the enrolment is
+-- counted again and mended before the answer goes out; in a GET, which PostgREST runs read-only, the
+-- upkeep is left to find it.
+create function private.read_course_progress(p_course_id bigint) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_view jsonb := private.get_course_progress(p_course_id);
+begin
+  if (v_view ->> 'completed')::integer <> jsonb_array_length(v_view -> 'completed_lesson_ids')
+     and not (v_view ->> 'settling')::boolean
+     and current_setting('transaction_read_only') = 'off'
+     and private.heal_enrollment((v_view ->> 'enrollment_id')::uuid)
+  then
+    return private.get_course_progress(p_course_id);
+  end if;
+  return v_view;
+end
+$$;
+comment on function private.read_course_progress(bigint) is
+  'The whole course as its learner sees it, its numbers mended where they disagree.';
 
 create function private.get_course_summary(p_course_id bigint) returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -191,6 +216,7 @@ begin
     'in_progress', v_in_progress,
     'not_started', e.total_lessons - e.completed_lessons - v_in_progress,
     'percent', e.progress_percent,
+    'settling', private.is_settling(e),
     'current_module_id', e.current_module_id,
     'current_lesson_id', e.current_lesson_id,
     'current_section', e.current_section,
@@ -224,21 +250,23 @@ begin
   return private.module_json(e.user_id, m) || jsonb_build_object(
     'title', m.title,
     'completed_lesson_ids', private.completed_ids(e.user_id, p_course_id, p_module_id),
-    'lessons', private.lessons_json(e.user_id, p_course_id, p_module_id));
+    'lessons', private.lessons_json(e, p_module_id));
 end
 $$;
 comment on function private.get_module_progress(bigint, uuid) is
   'One module as its learner sees it; null when not enrolled.';
 
--- The frontier where it still holds, else a look from the start; all done: the first visible lesson.
+-- The frontier where it still holds, else a look from the start, and from there the first that no lock
+-- holds; all done: the first visible lesson.
 create function private.find_next(e public.enrollments, c public.courses,
-  out lesson_id uuid, out review boolean)
+  out lesson_id uuid, out review boolean, out locked jsonb)
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   review := false;
   if (c).status = 'draft' then
     lesson_id := private.first_begun((e).user_id, (e).course_id);
+    locked := private.lesson_lock(e, lesson_id);
   elsif (e).frontier_version = (c).catalog_version then
     lesson_id := (e).frontier_lesson_id;
   else
@@ -255,11 +283,14 @@ begin
             where p.user_id = (e).user_id and p.lesson_id = l.id))
        order by l.module_position, l.module_id, l.position, l.id
        limit 1);
+  elsif lesson_id is not null and (c).status <> 'draft' and ((c).sequential or (c).has_rules) then
+    select f.lesson_id, f.lock into lesson_id, locked
+      from private.first_open(e, lesson_id, null) f;
   end if;
 end
 $$;
 comment on function private.find_next(public.enrollments, public.courses) is
-  'First incomplete countable lesson; all done: the first visible one, to review; else null.';
+  'First incomplete countable lesson that is open (none is: the first, and its lock); all done: the first visible one, to review; else null.';
 
 create function private.get_next_lesson(p_course_id bigint) returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -274,7 +305,7 @@ begin
   select * into c from public.courses where id = p_course_id;
   return (
     select jsonb_build_object(
-             'lesson_id', l.id, 'module_id', l.module_id, 'review', n.review, 'locked', null)
+             'lesson_id', l.id, 'module_id', l.module_id, 'review', n.review, 'locked', n.locked)
       from private.find_next(e, c) n
       join public.lessons l on l.id = n.lesson_id);
 end
@@ -336,8 +367,8 @@ begin atomic select private.get_lesson_progress(p_lesson_id); end;
 comment on function public.get_lesson_progress(uuid) is 'The caller''s progress in one lesson.';
 
 create function public.get_course_progress(p_course_id bigint) returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic select private.get_course_progress(p_course_id); end;
+language sql volatile security invoker set search_path = ''
+begin atomic select private.read_course_progress(p_course_id); end;
 comment on function public.get_course_progress(bigint) is
   'Counts, percent, lessons and modules of a course; null when not enrolled.';
 
@@ -372,6 +403,7 @@ revoke execute on function private.lessons_json from public;
 revoke execute on function private.completed_ids from public;
 revoke execute on function private.new_lessons from public;
 revoke execute on function private.get_course_progress from public;
+revoke execute on function private.read_course_progress from public;
 revoke execute on function private.get_course_summary from public;
 revoke execute on function private.get_module_progress from public;
 revoke execute on function private.find_next from public;
@@ -381,7 +413,7 @@ revoke execute on function private.get_course_outline from public;
 revoke execute on function public.get_lesson_progress from public, anon, authenticated, service_role;
 grant execute on function public.get_lesson_progress, private.get_lesson_progress to authenticated;
 revoke execute on function public.get_course_progress from public, anon, authenticated, service_role;
-grant execute on function public.get_course_progress, private.get_course_progress to authenticated;
+grant execute on function public.get_course_progress, private.read_course_progress to authenticated;
 revoke execute on function public.get_course_summary from public, anon, authenticated, service_role;
 grant execute on function public.get_course_summary, private.get_course_summary to authenticated;
 revoke execute on function public.get_module_progress from public, anon, authenticated, service_role;
@@ -399,6 +431,7 @@ alter function private.lessons_json owner to waymark_writer;
 alter function private.completed_ids owner to waymark_writer;
 alter function private.new_lessons owner to waymark_writer;
 alter function private.get_course_progress owner to waymark_writer;
+alter function private.read_course_progress owner to waymark_writer;
 alter function private.get_course_summary owner to waymark_writer;
 alter function private.get_module_progress owner to waymark_writer;
 alter function private.find_next owner to waymark_writer;

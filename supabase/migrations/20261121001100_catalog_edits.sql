@@ -95,7 +95,7 @@ begin
    where key <> all (array[
      'slug', 'position', 'title', 'type', 'video_url', 'content', 'duration_seconds', 'is_preview',
      'is_required', 'weight', 'completion_rule', 'min_view_seconds', 'watch_percent',
-     'pass_percent']);
+     'pass_percent', 'available_from', 'available_after_days', 'available_after_previous_days']);
   if v_unknown is not null then
     perform private.fail('unknown_field', 422, 'Unknown field', v_unknown);
   end if;
@@ -112,11 +112,13 @@ begin
     insert into public.lessons
       (id, module_id, course_id, slug, position, title, type, video_url, content,
        duration_seconds, is_preview, is_required, weight, completion_rule, min_view_seconds,
-       watch_percent, pass_percent)
+       watch_percent, pass_percent, available_from, available_after_days,
+       available_after_previous_days)
     values
       (l.id, l.module_id, l.course_id, l.slug, l.position, l.title, l.type, l.video_url, l.content,
        l.duration_seconds, l.is_preview, l.is_required, l.weight, l.completion_rule,
-       l.min_view_seconds, l.watch_percent, l.pass_percent)
+       l.min_view_seconds, l.watch_percent, l.pass_percent, l.available_from,
+       l.available_after_days, l.available_after_previous_days)
     returning * into l;
   exception when check_violation or not_null_violation or unique_violation then
     -- PostgreSQL's own words would quote the row.

@@ -576,6 +576,12 @@ create function private.settle_attempt(
 language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
+  if a.cycle <> (v.enrollment).cycle then
+    -- A person's grade for an older cycle: the attempt keeps it, the present cycle knows nothing of it.
+    v.changed := false;
+    v.next_lesson_id := private.next_lesson(v);
+    return v;
+  end if;
   if p_submitted or a.status = 'graded' then
     update public.user_progress p
        set attempts = p.attempts + p_submitted::integer,
@@ -629,15 +635,22 @@ comment on function private.answered(public.user_assessment_attempts) is
 
 -- Commands ------------------------------------------------------------------------------------------
 
--- Opens the lesson; an open attempt whose time is up is ended now, and v.changed says so.
-create function private.open_quiz(p_user_id uuid, p_lesson_id uuid, p_at timestamptz)
-returns private.lesson_access
+-- Opens the lesson; an open attempt whose time is up is ended now, and v.changed says so. What was begun
+-- may be handed in though the lesson is locked by now (p_begun); a new attempt may not start. What comes
+-- for an attempt of an older cycle opens nothing.
+create function private.open_quiz(
+  p_user_id uuid, p_lesson_id uuid, p_at timestamptz, p_begun boolean, p_cycle integer default null
+) returns private.lesson_access
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v private.lesson_access := private.open_lesson(p_user_id, p_lesson_id);
+  v private.lesson_access := private.open_lesson(p_user_id, p_lesson_id, p_begun);
   a public.user_assessment_attempts;
 begin
+  v.changed := false;
+  if p_cycle < (v.enrollment).cycle then
+    return v;
+  end if;
   v := private.record_start(v, p_at);
   v.changed := false;
   if exists (
@@ -652,7 +665,7 @@ begin
   return v;
 end
 $$;
-comment on function private.open_quiz(uuid, uuid, timestamptz) is
+comment on function private.open_quiz(uuid, uuid, timestamptz, boolean, integer) is
   'As open_lesson(), with the lesson begun and an expired attempt graded (changed tells).';
 
 create function private.open_attempt(p_user_id uuid, p_lesson_id uuid)
@@ -680,7 +693,10 @@ declare
   v_used integer;
   v_again timestamptz;
 begin
-  if p_questions is null then
+  if v.lock is not null then
+    return jsonb_build_object('code', 'lesson_locked', 'status', 409,
+      'message', 'This lesson is locked', 'details', v.lock::text);
+  elsif p_questions is null then
     return jsonb_build_object('code', 'no_quiz', 'status', 422,
       'message', 'This lesson has no quiz');
   elsif p_at < l.quiz_available_from then
@@ -713,7 +729,7 @@ begin
 end
 $$;
 comment on function private.attempt_refusal(private.lesson_access, jsonb, timestamptz) is
-  'What keeps a learner from a new attempt: no quiz, window, maximum, cool-down or rate limit.';
+  'What keeps a learner from a new attempt: a lock, no quiz, window, maximum, cool-down or rate limit.';
 
 -- Refuses. A raise rolls back, so where this very call has graded an expired attempt (p_keep) the
 -- refusal is an answer instead, with its status set.
@@ -780,7 +796,8 @@ as $$
 declare
   v_now timestamptz := private.clock();
   v_user_id uuid := private.require_user();
-  v private.lesson_access := private.open_quiz(v_user_id, p_lesson_id, v_now);
+  v private.lesson_access := private.open_quiz(v_user_id, p_lesson_id, v_now,
+    (private.open_attempt(v_user_id, p_lesson_id)).id is not null);
   a public.user_assessment_attempts := private.open_attempt(v_user_id, p_lesson_id);
   v_questions jsonb;
   v_refusal jsonb;
@@ -834,8 +851,8 @@ begin
     from public.user_assessment_attempts a
    where a.user_id = v_user_id and a.lesson_id = p_lesson_id and a.status = 'graded'
      and a.cycle = (
-       select max(x.cycle) from public.user_assessment_attempts x
-        where x.user_id = v_user_id and x.lesson_id = p_lesson_id);
+       select e.cycle from public.enrollments e
+        where e.user_id = v_user_id and e.course_id = l.course_id);
   return json_build_object('lesson_id', p_lesson_id, 'score_policy', l.score_policy,
     'reported_percent', v_reported, 'attempts', v_attempts);
 end
@@ -918,7 +935,7 @@ declare
   v_user_id uuid := private.require_user();
   v_now timestamptz := private.clock();
   a public.user_assessment_attempts := private.my_attempt(v_user_id, p_attempt_id);
-  v private.lesson_access := private.open_quiz(v_user_id, a.lesson_id, v_now);
+  v private.lesson_access := private.open_quiz(v_user_id, a.lesson_id, v_now, true, a.cycle);
   v_answers jsonb;
 begin
   a := private.my_attempt(v_user_id, p_attempt_id);
@@ -946,7 +963,7 @@ declare
   v_user_id uuid := private.require_user();
   v_now timestamptz := private.clock();
   a public.user_assessment_attempts := private.my_attempt(v_user_id, p_attempt_id);
-  v private.lesson_access := private.open_quiz(v_user_id, a.lesson_id, v_now);
+  v private.lesson_access := private.open_quiz(v_user_id, a.lesson_id, v_now, true, a.cycle);
 begin
   a := private.my_attempt(v_user_id, p_attempt_id);
   if a.status <> 'in_progress' then
@@ -992,7 +1009,10 @@ as $$
 declare
   v_user_id uuid := private.require_user();
   v_now timestamptz := private.clock();
-  v private.lesson_access := private.open_quiz(v_user_id, p_lesson_id, v_now);
+  v private.lesson_access := private.open_quiz(v_user_id, p_lesson_id, v_now, exists (
+    select from public.user_assessment_attempts x
+     where x.user_id = v_user_id and x.lesson_id = p_lesson_id
+       and (x.status = 'in_progress' or x.client_key = p_client_key)));
   a public.user_assessment_attempts;
   v_questions jsonb;
   v_refusal jsonb;

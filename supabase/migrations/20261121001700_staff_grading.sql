@@ -99,6 +99,7 @@ begin
   elsif (v.enrollment).id is null then
     perform private.fail('not_enrolled', 403, 'The learner is not enrolled in this course');
   end if;
+  v.enrollment := private.settled(v.enrollment);
   if v_waived then
     v.lesson := private.without_count(v.lesson);
   end if;

@@ -71,6 +71,9 @@ as $$
 begin
   if p_kind = 'certificate.render' then
     return private.render_facts((p_payload ->> 'certificate_id')::uuid);
+  elsif p_kind = 'course.settle' then
+    return (select p_payload from public.courses c
+             where c.id = (p_payload ->> 'course_id')::bigint and c.is_settling);
   elsif p_kind = 'mail' then
     return private.mail_facts((p_payload ->> 'notification_id')::uuid);
   end if;
@@ -201,6 +204,11 @@ begin
   if j.kind = 'certificate.render' then
     perform private.certificate_rendered(
       v_certificate_id, p_result ->> 'sha256', (p_result ->> 'bytes')::integer);
+  elsif j.kind = 'course.settle'
+    and private.job_facts(j.kind, j.payload) is not null
+  then
+    -- Not all of it was done, or an edit came in meanwhile and found this job waiting.
+    perform private.enqueue(j.kind, j.payload, j.dedupe_key, j.priority);
   end if;
   return jsonb_build_object('finished', true);
 end

@@ -7,7 +7,7 @@ create table public.notifications (
   kind text not null
     constraint kind_is_valid check (kind in (
       'course_completed', 'certificate_ready', 'certificate_revoked', 'certificate_reinstated',
-      'certificate_reissued', 'attempt_graded')),
+      'certificate_reissued', 'attempt_graded', 'completion_expiring', 'program_completed')),
   dedupe_key text not null check (char_length(dedupe_key) between 1 and 200),
   course_id bigint,
   data jsonb not null default '{}',

@@ -80,7 +80,7 @@ as $$
 declare
   v_until timestamptz := clock_timestamp() + interval '2 seconds';
   v_part text;
-  v_done integer;
+  v_done jsonb;
   v_report jsonb := '{}';
 begin
   if not private.is_admin() then
@@ -90,20 +90,25 @@ begin
     return jsonb_build_object('busy', true);
   end if;
   -- What locks learners' rows comes last: the locks are held to the end.
-  foreach v_part in array array['partitions', 'rate_buckets', 'watching', 'statistics', 'attempts']
+  foreach v_part in array array[
+    'partitions', 'rate_buckets', 'watching', 'statistics', 'drift', 'attempts', 'renewals']
   loop
     exit when clock_timestamp() > v_until;
     begin
       if v_part = 'partitions' then
-        v_done := private.make_event_partitions(24);
+        v_done := to_jsonb(private.make_event_partitions(24));
       elsif v_part = 'rate_buckets' then
-        v_done := private.purge_rate_buckets();
+        v_done := to_jsonb(private.purge_rate_buckets());
       elsif v_part = 'watching' then
-        v_done := private.purge_watch_sessions() + private.purge_client_events();
+        v_done := to_jsonb(private.purge_watch_sessions() + private.purge_client_events());
       elsif v_part = 'statistics' then
-        v_done := private.fold_statistics(1000);
+        v_done := to_jsonb(private.fold_statistics(1000));
+      elsif v_part = 'renewals' then
+        v_done := to_jsonb(private.tell_renewals(500));
+      elsif v_part = 'drift' then
+        v_done := private.check_drift(500);
       else
-        v_done := (private.expire_attempts(50) ->> 'expired')::integer;
+        v_done := private.expire_attempts(50) -> 'expired';
       end if;
       v_report := v_report || jsonb_build_object(v_part, v_done);
     exception when others then
@@ -114,13 +119,13 @@ begin
 end
 $$;
 comment on function private.run_maintenance() is
-  'Makes months, folds statistics, ends attempts whose time is up, forgets old buckets, sessions, events.';
+  'Makes months, folds statistics, checks for drift, tells of completions that expire, ends attempts whose time is up, forgets old buckets, sessions, events.';
 revoke execute on function private.run_maintenance() from public;
 
 create function public.run_maintenance() returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.run_maintenance(); end;
 comment on function public.run_maintenance() is
-  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, attempts}.';
+  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, drift, attempts, renewals}.';
 revoke execute on function public.run_maintenance() from public, anon, authenticated, service_role;
 grant execute on function public.run_maintenance(), private.run_maintenance() to service_role;

@@ -8,7 +8,9 @@ select private.require_free(array[
 create table public.certificates (
   id uuid primary key default gen_random_uuid(),
   user_id uuid,
-  course_id bigint not null,
+  -- One of the two: what was completed.
+  course_id bigint,
+  program_id bigint,
   enrollment_id uuid,
   cycle integer not null default 1 check (cycle >= 1),
   code text not null unique
@@ -38,6 +40,7 @@ create table public.certificates (
   rendered_at timestamptz,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  constraint course_or_program check (num_nonnulls(course_id, program_id) = 1),
   constraint superseded_has_successor check (superseded_by is null or superseded_at is not null),
   constraint revoked_has_reason check ((revoked_at is null) = (revoked_reason is null)),
   constraint rendered_has_file check (
@@ -51,6 +54,7 @@ comment on column public.certificates.user_id is
   'Null once the learner was erased: the row is then a stub without a name.';
 comment on column public.certificates.learner_name is
   'Null while the learner''s profile has no name to print; the first one that it gets is filled in, and stays.';
+comment on column public.certificates.course_title is 'Title of the course, or of the program.';
 comment on column public.certificates.status_index is 'Place in the published revocation list.';
 comment on column public.certificates.completed_on is
   'The day of completed_at where the learner was; issued_on likewise. What is printed.';
@@ -62,6 +66,8 @@ comment on column public.certificates.is_mailed is
 -- Revoked ones stand in the way too: what an admin took back is not issued again by itself.
 create unique index one_certificate_per_user_course_and_cycle
   on public.certificates (user_id, course_id, cycle) where superseded_at is null;
+create unique index one_certificate_per_user_and_program
+  on public.certificates (user_id, program_id) where superseded_at is null;
 create index certificates_user_idx on public.certificates (user_id, issued_at, id);
 create index certificates_superseded_by_idx on public.certificates (superseded_by)
   where superseded_by is not null;
@@ -150,6 +156,7 @@ begin
   return jsonb_build_object(
     'id', c.id,
     'course_id', c.course_id,
+    'program_id', c.program_id,
     'cycle', c.cycle,
     'code', c.code,
     'status', private.certificate_status(c),

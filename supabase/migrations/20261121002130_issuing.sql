@@ -156,10 +156,13 @@ begin
     into v_mailed
     from told t
    where t.certificate_id is null;
+  if current_setting('waymark.programs', true) is distinct from 'later' then
+    perform private.finish_programs(p_enrollment_ids);
+  end if;
 end
 $$;
 comment on function private.finish_courses(uuid[], timestamptz, text) is
-  'What follows when courses were completed just now: history, certificate, message.';
+  'What follows when courses were completed just now: history, certificate, message, programs.';
 revoke execute on function private.finish_courses(uuid[], timestamptz, text) from public;
 grant execute on function private.finish_courses(uuid[], timestamptz, text) to waymark_writer;
 

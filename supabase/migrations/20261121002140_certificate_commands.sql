@@ -136,9 +136,9 @@ begin
   end if;
   update public.certificates set superseded_at = v_now where id = c.id;
   insert into public.certificates
-    (user_id, course_id, enrollment_id, cycle, code, learner_name, course_title, author, hours,
+    (user_id, course_id, program_id, enrollment_id, cycle, code, learner_name, course_title, author, hours,
      score, completed_at, completed_on, issued_at, issued_on, expires_at, template)
-  select c.user_id, c.course_id, c.enrollment_id, c.cycle, private.certificate_code(),
+  select c.user_id, c.course_id, c.program_id, c.enrollment_id, c.cycle, private.certificate_code(),
          private.printable_name(p.display_name), coalesce(k.title, c.course_title),
          case when k.id is null then c.author else k.author end,
          case when k.id is null then c.hours else k.certificate_hours end, c.score,

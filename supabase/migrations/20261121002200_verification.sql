@@ -32,6 +32,7 @@ begin
            'learner_name', c.learner_name,
            'is_erased', c.user_id is null,
            'course_id', c.course_id,
+           'program_id', c.program_id,
            'course_title', c.course_title,
            'author', c.author,
            'hours', c.hours,

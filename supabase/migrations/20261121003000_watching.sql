@@ -255,8 +255,10 @@ begin
   if l.type = 'quiz' then
     return (
       select private.answered(a) from public.user_assessment_attempts a
-       where a.user_id = p_user_id and a.lesson_id = l.id
-       order by a.cycle desc, a.number desc
+       where a.user_id = p_user_id and a.lesson_id = l.id and a.cycle = (
+         select e.cycle from public.enrollments e
+          where e.user_id = p_user_id and e.course_id = l.course_id)
+       order by a.number desc
        limit 1);
   elsif l.type = 'video' and l.duration_seconds is not null then
     return least(trunc(p_covered::numeric / l.duration_seconds, 4), 1);
@@ -293,6 +295,7 @@ declare
   c_slack constant integer := 60;
   l public.lessons := v.lesson;
   e public.enrollments;
+  v_since timestamptz := coalesce((v.enrollment).cycle_started_at, (v.enrollment).enrolled_at);
   n public.user_progress;
   s private.watch_sessions;
   r private.view_report;
@@ -316,8 +319,21 @@ declare
   v_length integer;
   v_fraction numeric;
 begin
+  select * into s from private.watch_sessions x
+   where x.user_id = (v.enrollment).user_id and x.session_id = p_session_id and x.lesson_id = l.id;
+  v_is_known := found;
+  -- A session of an older cycle: the player begins another one when its course begins anew.
+  if coalesce(s.begun, private.tick(p_reports[1].at) - p_reports[1].seconds + c_slack)
+     < private.tick((v.enrollment).cycle_started_at)
+  then
+    v.changed := false;
+    v.next_lesson_id := private.next_lesson(v);
+    v.missing := private.rule_missing(l, v.progress);
+    p_changed := array_fill(false, array[cardinality(p_reports)]);
+    return;
+  end if;
   -- The lesson was opened when its session began, whatever has been lost since.
-  select greatest(min(x.at - make_interval(secs => x.seconds)), (v.enrollment).enrolled_at,
+  select greatest(min(x.at - make_interval(secs => x.seconds)), v_since,
            private.clock() - interval '28 days')
     into v_opened
     from unnest(p_reports) as x;
@@ -327,9 +343,6 @@ begin
   end if;
   e := v.enrollment;
   n := v.progress;
-  select * into s from private.watch_sessions x
-   where x.user_id = e.user_id and x.session_id = p_session_id and x.lesson_id = l.id;
-  v_is_known := found;
   v_covered := private.covered(n.watched);
 
   foreach r in array p_reports loop
@@ -345,7 +358,7 @@ begin
       v_start := v_now - v_wanted;
       if not v_is_known then
         -- A session may go on to another lesson, but it does not begin anew there.
-        s.begun := greatest(v_now - r.seconds, (
+        s.begun := greatest(v_now - r.seconds, private.tick((v.enrollment).cycle_started_at), (
           select min(x.begun) from private.watch_sessions x
            where x.user_id = e.user_id and x.session_id = p_session_id));
       elsif v_start - s.until between 0 and c_slack then
@@ -359,7 +372,7 @@ begin
       if v_wanted > 0 then
         v_spent := coalesce(v_spent, private.my_time(e.user_id));
         v_taken := private.unspent(v_spent, v_wanted,
-          greatest(s.begun - c_slack, private.tick(e.enrolled_at) - c_slack,
+          greatest(s.begun - c_slack, private.tick(v_since) - c_slack,
             private.tick(private.clock()) - 28 * 86400),
           v_start, v_now);
         if not isempty(v_taken) then
@@ -511,7 +524,7 @@ begin
   return private.lesson_answer(v) || jsonb_build_object(
     'next_lesson_id', private.offered(v, v.next_lesson_id),
     'certificate', private.held_certificate(v),
-    'credited_seconds', (v.progress).view_time_seconds - v_before,
+    'credited_seconds', coalesce((v.progress).view_time_seconds, 0) - v_before,
     'missing', v.missing,
     'changed', v.changed);
 end

@@ -12,7 +12,7 @@ select private.require_free(array[
   'private.apply_event', 'private.apply_events', 'private.apply_views', 'private.client_event',
   'private.client_events', 'private.event_result',
   'private.lock_for_events', 'private.purge_client_events',
-  'private.read_event', 'private.refusal_of', 'public.apply_events']);
+  'private.read_event', 'private.record_late_events', 'private.refusal_of', 'public.apply_events']);
 
 create table private.client_events (
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -183,7 +183,7 @@ begin
   end if;
   v := private.open_lesson(p_user_id, p_event.lesson_id);
   v_was_completed := (v.progress).is_completed is true;
-  v_at := greatest(v_at, (v.enrollment).enrolled_at);
+  v_at := greatest(v_at, (v.enrollment).enrolled_at, (v.enrollment).cycle_started_at);
   case p_event.kind
     when 'start' then
       v := private.record_start(v, v_at);
@@ -221,7 +221,8 @@ declare
 begin
   while v_done < cardinality(p_events) loop
     select array_agg(row(
-             greatest((x.report).at, (v.enrollment).enrolled_at), (x.report).seconds,
+             greatest((x.report).at, (v.enrollment).enrolled_at, (v.enrollment).cycle_started_at),
+             (x.report).seconds,
              (x.report).position_seconds, (x.report).watched, (x.report).section,
              (x.report).progress)::private.view_report order by x.n)
       into v_reports
@@ -297,6 +298,42 @@ $$;
 comment on function private.lock_for_events(uuid, private.client_event[]) is
   'Locks what these events will change, in the order of single commands.';
 
+-- What was done in an older cycle stays there: it is kept in the history, and changes nothing. Attempts
+-- know their cycle themselves, notes have none.
+create function private.record_late_events(p_user_id uuid, p_events private.client_event[])
+returns integer[]
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_places integer[];
+begin
+  with late as (
+    select x.*, l.module_id as its_module_id, e.course_id as its_course_id, e.id as enrollment_id,
+           (select min(c.cycle) from public.past_cycles c
+             where c.user_id = e.user_id and c.course_id = e.course_id and c.ended_at > x.at) as cycle
+      from unnest(p_events) as x
+      join public.lessons l on l.id = x.lesson_id
+      join public.enrollments e on e.user_id = p_user_id and e.course_id = l.course_id
+     where x.kind <> 'note' and x.attempt_id is null and e.cycle_started_at > x.at
+  ),
+  recorded as (
+    insert into public.progress_events
+      (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
+    select late.at, p_user_id, late.its_course_id, late.its_module_id, late.lesson_id,
+           late.enrollment_id, coalesce(late.cycle, 1), 'late_event',
+           jsonb_build_object('event_id', late.id, 'kind', late.kind)
+      from late
+     order by late.at, late.rank, late.id
+  )
+  select array_agg(late.place) into v_places from late;
+  insert into private.client_events (user_id, event_id)
+  select p_user_id, x.id from unnest(p_events) as x where x.place = any (v_places);
+  return coalesce(v_places, '{}');
+end
+$$;
+comment on function private.record_late_events(uuid, private.client_event[]) is
+  'Puts events of older cycles into the history; returns their places in the batch.';
+
 create function private.apply_events(p_events jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -307,6 +344,7 @@ declare
   v_events private.client_event[] := '{}';
   v_event private.client_event;
   v_fresh private.client_event[];
+  v_late integer[];
   v_results jsonb[];
   v_result jsonb[];
   v_from integer := 1;
@@ -347,6 +385,21 @@ begin
    where not exists (
      select from private.client_events c
       where c.user_id = v_user_id and c.event_id = (x.event).id);
+  v_late := private.record_late_events(v_user_id, v_fresh);
+  -- Programs come last: their rows are locked behind everything that the events lock.
+  perform set_config('waymark.programs', 'later', true);
+  if v_late <> '{}' then
+    foreach v_event in array v_fresh loop
+      if v_event.place = any (v_late) then
+        v_results[v_event.place] := private.event_result(v_event, v_event.at, true, false)
+          || '{"status": "recorded"}';
+      end if;
+    end loop;
+    v_fresh := array(
+      select e from unnest(v_fresh) as e
+       where e.place <> all (v_late)
+       order by e.at, e.rank, e.id);
+  end if;
   while v_from <= cardinality(v_fresh) loop
     v_event := v_fresh[v_from];
     v_to := v_from;
@@ -375,6 +428,16 @@ begin
     v_from := v_to + 1;
   end loop;
 
+  perform set_config('waymark.programs', '', true);
+  if exists (select from unnest(v_results) as r where r -> 'completed' = 'true') then
+    perform private.finish_programs(array(
+      select e.id from public.enrollments e
+       where e.user_id = v_user_id and e.completed_at is not null
+         and e.course_id in (
+           select l.course_id from public.lessons l
+            where l.id in (select (r ->> 'lesson_id')::uuid from unnest(v_results) as r
+                            where r -> 'completed' = 'true'))));
+  end if;
   -- What was refused may be sent again, and may then be earned.
   insert into private.client_events (user_id, event_id)
   select v_user_id, e.id
@@ -477,6 +540,7 @@ revoke execute on function private.apply_event from public;
 revoke execute on function private.lock_for_events from public;
 revoke execute on function private.apply_views from public;
 revoke execute on function private.event_result from public;
+revoke execute on function private.record_late_events from public;
 revoke execute on function private.apply_events from public;
 revoke execute on function private.refusal_of from public;
 revoke execute on function private.purge_client_events from public;
@@ -489,6 +553,7 @@ alter function private.apply_event owner to waymark_writer;
 alter function private.lock_for_events owner to waymark_writer;
 alter function private.apply_views owner to waymark_writer;
 alter function private.event_result owner to waymark_writer;
+alter function private.record_late_events owner to waymark_writer;
 alter function private.apply_events owner to waymark_writer;
 alter function private.refusal_of owner to waymark_writer;
 revoke create on schema private from waymark_writer;

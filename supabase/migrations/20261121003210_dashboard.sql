@@ -80,6 +80,7 @@ begin
     'image_url', c.image_url,
     'enrollment_id', (e).id,
     'percent', (e).progress_percent,
+    'settling', (e).settled_version < c.settle_version,
     'total', (e).total_lessons,
     'completed', (e).completed_lessons,
     'completed_at', (e).completed_at,
@@ -95,7 +96,8 @@ begin
                'position_seconds', coalesce((
                  select p.position_seconds from public.user_progress p
                   where p.user_id = (e).user_id and p.lesson_id = l.id), 0),
-               'review', n.review)
+               'review', n.review,
+               'locked', n.locked)
         from private.find_next(e, c) n
         join public.lessons l on l.id = n.lesson_id
         join public.modules m on m.id = l.module_id));

@@ -11,7 +11,7 @@ select private.require_free(array[
 
 -- Visibility, as the policies of courses and lessons have it, for one of them ------------------------
 
-grant execute on function private.my_course_ids() to waymark_writer;
+grant execute on function private.my_course_ids(), private.my_closed_lesson_ids() to waymark_writer;
 
 create function private.require_visible(p_course_id bigint, p_lesson_id uuid default null)
 returns bigint
@@ -32,6 +32,7 @@ begin
   else
     select l.course_id,
            l.course_id in (select private.my_course_ids())
+               and l.id not in (select private.my_closed_lesson_ids())
              or l.archived_at is null and c.status = 'published'
                 and (c.content_access = 'public' or l.is_preview)
       into v_course_id, v_found

@@ -280,6 +280,7 @@ declare
     private.uid()::text, private.client_address()));
   v_admin boolean := private.is_admin();
   v_mine bigint[];
+  v_closed uuid[] := '{}';
   v_languages text[];
   v_queries tsquery[];
   v_similar boolean := coalesce(starts_with(p_after, '~'), false);
@@ -303,6 +304,7 @@ begin
   v_after_id := split_part(p_after, ':', 2)::bigint;
   if not v_admin then
     v_mine := array(select private.my_course_ids());
+    v_closed := array(select private.my_closed_lesson_ids());
   end if;
   select array_agg(q.language), array_agg(q.query) into v_languages, v_queries
     from private.search_queries(p_query) q;
@@ -340,7 +342,7 @@ begin
                   select x.*
                     from (%s) as x
                     join public.courses c on c.id = x.course_id
-                   where $4 or c.id = any ($5)
+                   where $4 or c.id = any ($5) and (x.lesson_id is null or x.lesson_id <> all ($9))
                       or c.status = 'published'
                          and (x.lesson_id is null or x.is_preview or c.content_access = 'public')
                    order by x.weight desc, x.id
@@ -354,7 +356,8 @@ begin
         ) as page
       $sql$, v_matches)
       into v_ids, v_scores
-      using p_query, v_languages, v_queries, v_admin, v_mine, v_after_score, v_after_id, p_limit;
+      using p_query, v_languages, v_queries, v_admin, v_mine, v_after_score, v_after_id, p_limit,
+        v_closed;
     exit when v_ids is not null or v_similar or p_after is not null;
     v_similar := true;
   end loop;

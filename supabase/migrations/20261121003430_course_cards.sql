@@ -89,6 +89,7 @@ begin
                'total_lessons', c.total_lessons,
                'is_enrolled', e.id is not null,
                'percent', e.progress_percent,
+               'settling', coalesce(e.settled_version < c.settle_version, false),
                'completed_at', e.completed_at,
                'last_accessed_at', e.last_accessed_at,
                'is_saved', exists (

@@ -87,11 +87,11 @@ as $$
             order by place.n)
     from unnest(array[
            'public.profiles', 'public.course_staff', 'public.enrollments', 'public.user_progress',
-           'public.module_progress', 'public.lesson_waivers', 'public.daily_activity',
-           'public.progress_events',
+           'public.module_progress', 'public.lesson_waivers', 'public.program_enrollments',
+           'public.past_cycles', 'public.past_progress', 'public.daily_activity', 'public.progress_events',
            'public.user_assessment_attempts', 'public.audit_log', 'public.notes',
            'public.collections', 'public.collection_items', 'public.certificates',
-           'public.notifications', 'private.certificate_exceptions', 'private.watch_sessions',
+           'public.notifications', 'public.access_overrides', 'private.certificate_exceptions', 'private.watch_sessions',
            'private.watch_credit', 'private.client_events']) as listed
     join pg_catalog.pg_class c on c.oid = to_regclass(listed)
     join pg_catalog.pg_attribute a on a.attrelid = c.oid and not a.attisdropped

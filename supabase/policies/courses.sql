@@ -5,13 +5,13 @@ alter table public.courses enable row level security;
 revoke all on table public.courses from public, anon, authenticated, service_role, waymark_writer;
 grant select on table public.courses to anon, authenticated, service_role, waymark_writer;
 grant insert (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, staff_may_override,
+  badges, collections, status, enrollment_mode, content_access, sequential, max_cycles, staff_may_override,
   certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;
 grant delete on table public.courses to service_role;
 grant update (slug, title, author, category, description, language, image_url, duration_minutes, rating,
-  badges, collections, status, enrollment_mode, content_access, staff_may_override,
+  badges, collections, status, enrollment_mode, content_access, sequential, max_cycles, staff_may_override,
   certificate_enabled, certificate_min_percent, certificate_min_score, certificate_valid_months, certificate_hours,
   certificate_template)
   on table public.courses to service_role;

@@ -9,7 +9,7 @@ grant insert (user_id, course_id, cohort_id, purchase_id, expires_at)
 grant update (cohort_id, purchase_id, status, expires_at) on table public.enrollments to service_role;
 grant delete on table public.enrollments to service_role;
 grant insert (user_id, course_id) on table public.enrollments to waymark_writer;
-grant update (completed_lessons, completed_weight, progress_percent, completed_at,
+grant update (status, completed_lessons, completed_weight, progress_percent, completed_at,
   completion_snapshot, last_accessed_at, current_module_id, current_lesson_id, current_section,
   view_time_seconds, frontier_lesson_id, frontier_version)
   on table public.enrollments to waymark_writer;

@@ -4,10 +4,12 @@ alter table public.modules enable row level security;
 
 revoke all on table public.modules from public, anon, authenticated, service_role, waymark_writer;
 grant select on table public.modules to anon, authenticated, service_role, waymark_writer;
-grant insert (id, course_id, slug, position, title, description, duration_minutes, completion_rule)
+grant insert (id, course_id, slug, position, title, description, duration_minutes, completion_rule,
+  available_from, available_after_days, available_after_previous_days)
   on table public.modules to service_role;
 grant delete on table public.modules to service_role;
-grant update (course_id, slug, position, title, description, duration_minutes, completion_rule)
+grant update (course_id, slug, position, title, description, duration_minutes, completion_rule,
+  available_from, available_after_days, available_after_previous_days)
   on table public.modules to service_role;
 
 drop policy if exists "Anyone reads the modules of published courses" on public.modules;

@@ -34,6 +34,20 @@ ROWS: dict[str, dict[str, str]] = {
         "open to all": "id = {lesson open}",
         "of a draft": "id = {lesson draft}",
     },
+    **{
+        f"public.{kind}_prerequisites": {
+            "of a published course": f"{kind}_id = {{{prefix}invite{suffix}}}",
+            "of a draft": f"{kind}_id = {{{prefix}draft{suffix}}}",
+        }
+        for kind, prefix, suffix in (
+            ("lesson", "lesson ", " second"),
+            ("module", "module ", " second"),
+            ("course", "", ""),
+        )
+    },
+    "public.access_overrides": {
+        f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
+    },
     "public.resources": {
         name: f"id = {{{name}}}"
         for name in (
@@ -57,9 +71,15 @@ ROWS: dict[str, dict[str, str]] = {
         "the other's": "user_id = {other} and module_id = {module open}",
     },
     "public.lesson_waivers": {"the learner's": "user_id = {learner} and lesson_id = {lesson quiz}"},
-    "public.daily_activity": {
-        "the learner's": "user_id = {learner}",
-        "the other's": "user_id = {other}",
+    **{
+        f"public.{table}": {
+            f"the {person}'s": f"user_id = {{{person}}}" for person in ("learner", "other")
+        }
+        for table in ("daily_activity", "past_cycles", "past_progress", "program_enrollments")
+    },
+    "public.programs": {name: f"id = {{program {name}}}" for name in ("published", "draft")},
+    "public.program_courses": {
+        name: f"program_id = {{program {name}}}" for name in ("published", "draft")
     },
     "public.progress_events": {
         "the learner's": "user_id = {learner} and kind = 'lesson_uncompleted'",
@@ -113,6 +133,22 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
     "public.cohorts": {"new": {"course_id": "{main}", "name": "'Spring'"}},
     "public.modules": {"new": {"course_id": "{main}", "title": "'New'"}},
     "public.lessons": {"new": {"module_id": "{module first}", "title": "'New'"}},
+    "public.lesson_prerequisites": {
+        "new": {"lesson_id": "{lesson last}", "requires_lesson_id": "{lesson done}"}
+    },
+    "public.module_prerequisites": {
+        "new": {"module_id": "{module second}", "requires_module_id": "{module first}"}
+    },
+    "public.course_prerequisites": {
+        "new": {"course_id": "{main}", "requires_course_id": "{open}"}
+    },
+    "public.access_overrides": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "lesson_id": "{lesson last}",
+            "available_from": "now()",
+        }
+    },
     "public.resources": {
         "new": {"course_id": "{main}", "title": "'New'", "url": "'https://example.org/new'"}
     },
@@ -242,6 +278,36 @@ NEW_ROWS: dict[str, dict[str, dict[str, str]]] = {
             "issued_on": "current_date",
         }
     },
+    "public.programs": {"new": {"slug": "'brand-new-program'", "title": "'New'"}},
+    "public.program_courses": {
+        "new": {
+            "program_id": "{program published}",
+            "course_id": "{invite}",
+            "position": "7",
+        }
+    },
+    "public.program_enrollments": {
+        f"the {person}'s": {"user_id": f"{{{person}}}", "program_id": "{program draft}"}
+        for person in ("learner", "other")
+    },
+    "public.past_cycles": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "course_id": "{main}",
+            "cycle": "1",
+            "enrollment_id": "{enrollment of learner}",
+            "course_title": "'Forged'",
+        }
+    },
+    "public.past_progress": {
+        "the learner's": {
+            "user_id": "{learner}",
+            "course_id": "{main}",
+            "cycle": "1",
+            "lesson_id": "{lesson fresh}",
+            "status": "'completed'",
+        }
+    },
     "public.audit_log": {"new": {"actor_role": "'learner'", "action": "'nothing'"}},
 }
 
@@ -271,6 +337,7 @@ ARGUMENTS = {
     "p_session_id": "gen_random_uuid()",
     "p_seconds": "5",
     "p_events": "'[]'::jsonb",
+    "p_rows": "'[]'::jsonb",
     "p_job_id": "0",
     "p_lease": "gen_random_uuid()",
     "p_error": "'no luck'",
@@ -290,6 +357,10 @@ ARGUMENTS = {
     "p_status": "'archived'",
     "p_lesson_ids": "(select array_agg(id) from public.lessons"
     " where module_id = {module first} and archived_at is null)",
+    "p_from": "{other}",
+    "p_into": "{learner}",
+    "p_requires": "null",
+    "p_program_id": "{program published}",
 }
 # What one function is called with instead.
 QUIZ = {"p_lesson_id": "{lesson quiz}"}
@@ -307,13 +378,21 @@ INSTEAD = {
         ),
         QUIZ,
     ),
+    "public.set_lesson_prerequisites": {"p_requires": "array[{lesson done}::uuid]"},
+    "public.set_module_prerequisites": {"p_requires": "array[{module second}::uuid]"},
+    "public.set_course_prerequisites": {"p_requires": "array[{open}::bigint]"},
+    "public.put_program": {
+        "p_document": """'{{"slug": "put-by-policy", "title": "New", "courses": []}}'::jsonb"""
+    },
     "public.grade_attempt": {"p_attempt_id": "{attempt of learner}"},
 }
 # Parameters with a default that are given all the same.
 GIVEN = {
     "public.recalculate": ["p_enrollment_id"],
     "public.delete_course": ["p_force"],
+    "public.delete_program": ["p_force"],
     "public.drop_jobs": ["p_kind"],
+    "public.set_access_override": ["p_lesson_id"],
 }
 
 

@@ -39,6 +39,7 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
         "course": str(world.courses["main"]),
         "lesson": world.lessons["fresh"],
         "module": world.modules["first"],
+        "program": str(world.ids["program published"]),
         "certificate": world.ids["certificate of learner"],
         "cohort": world.ids["cohort"],
         "enrollment": world.ids["enrollment of learner"],
@@ -85,9 +86,10 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
     graded = {"attempt": world.ids["attempt of learner"]}
     # A secret key alone says which app calls, not who.
     server = {"Authorization": f"Bearer {rest.stack.service_role_key}"}
-    # Enrolling makes a stranger a learner, so it comes last.
+    # Leaving ends what a learner may do, and enrolling makes a stranger a learner: they come last.
     for route, verdict in sorted(
-        policy().routes.items(), key=lambda entry: entry[0].endswith("/enroll")
+        policy().routes.items(),
+        key=lambda entry: (entry[0].endswith("/enroll"), entry[0].endswith("/leave")),
     ):
         method, path = route.split(" ", 1)
         body = bodies.get(route, None if method == "GET" else {})

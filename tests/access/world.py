@@ -144,6 +144,8 @@ def build(connection: Connection) -> World:
         ("open", "open", 0),
         ("invite", "invite", 0),
         ("draft", "draft", 0),
+        ("invite second", "invite", 1),
+        ("draft second", "draft", 1),
     ):
         world.modules[name] = _one(
             connection,
@@ -167,6 +169,8 @@ def build(connection: Connection) -> World:
             ("open quiz", "open", {"is_required": False}),
             ("invite", "invite", {}),
             ("draft", "draft", {}),
+            ("invite second", "invite second", {}),
+            ("draft second", "draft second", {}),
         )
     ):
         values = {"content": f"Secret of {name}", **more}
@@ -187,6 +191,24 @@ def build(connection: Connection) -> World:
     connection.execute(
         "update public.lessons set archived_at = now() where id = %s", [world.lessons["archived"]]
     )
+    for course in ("invite", "draft"):
+        for kind, ids in (("lesson", world.lessons), ("module", world.modules)):
+            connection.execute(
+                sql.SQL("insert into public.{} values (%s, %s)").format(
+                    sql.Identifier(f"{kind}_prerequisites")
+                ),
+                [ids[f"{course} second"], ids[course]],
+            )
+        connection.execute(
+            "insert into public.course_prerequisites values (%s, %s)",
+            [world.courses[course], world.courses["open"]],
+        )
+    for person, lesson in (("learner", "timed"), ("other", "open")):
+        connection.execute(
+            "insert into public.access_overrides (user_id, lesson_id, available_from) "
+            "values (%s, %s, now())",
+            [world.users[person], world.lessons[lesson]],
+        )
     for name, course, lesson in (
         ("of the course", "main", None),
         ("of a lesson", "main", "fresh"),
@@ -272,6 +294,38 @@ def build(connection: Connection) -> World:
         world.users["learner"],
         world.lessons["quiz"],
     )
+    for status in ("published", "draft"):
+        world.ids[f"program {status}"] = _one(
+            connection,
+            "insert into public.programs (slug, title, status) values (%s, 'Program', %s)"
+            " returning id",
+            f"{status}-program-{mark}",
+            status,
+        )
+        connection.execute(
+            "insert into public.program_courses (program_id, course_id, position)"
+            " values (%s, %s, 0)",
+            [world.ids[f"program {status}"], world.courses["main"]],
+        )
+    for person in ("learner", "other"):
+        world.call(person, "select public.enroll_program(%s)", world.ids["program published"])
+    # Runs of before, through courses that nobody here is in.
+    for person, course in (("learner", "invite"), ("other", "draft")):
+        connection.execute(
+            "insert into public.past_cycles"
+            " (user_id, course_id, cycle, enrollment_id, course_title, started_at, ended_at,"
+            " completed_lessons, total_lessons, completed_weight, total_weight, progress_percent,"
+            " view_time_seconds)"
+            " values (%s, %s, 1, gen_random_uuid(), 'Before', now(), now(), 1, 1, 1, 1, 100, 0)",
+            [world.users[person], world.courses[course]],
+        )
+        connection.execute(
+            "insert into public.past_progress"
+            " (user_id, course_id, cycle, lesson_id, status, progress, view_time_seconds,"
+            " position_seconds, watched, attempts)"
+            " values (%s, %s, 1, %s, 'completed', 1, 0, 0, '{}', 0)",
+            [world.users[person], world.courses[course], world.lessons[course]],
+        )
     for person in ("learner", "other"):
         connection.execute(
             "select private.notify(%s, 'attempt_graded', 'world', %s, '{}')",
@@ -288,6 +342,9 @@ def build(connection: Connection) -> World:
 
 def remove(connection: Connection, world: World) -> None:
     """Take a world that was built for good away again."""
+    for name in ("published", "draft"):
+        program = world.ids[f"program {name}"]
+        connection.execute("select private.delete_program(%s, true)", [program])
     for course in world.courses.values():
         connection.execute("select private.delete_course(%s, true)", [course])
     connection.execute(

@@ -23,6 +23,7 @@ SNAPSHOT = {
     "learner_name": "Ada Lovelace",
     "is_erased": False,
     "course_id": 4711,
+    "program_id": None,
     "course_title": "Notes on the Engine",
     "author": "Charles Babbage",
     "hours": 12.5,

@@ -162,6 +162,7 @@ def compare(operator: Actor, learner: Actor, zone: str, now: datetime, limit: in
                 **row,
                 "position_seconds": place["position_seconds"],
                 "review": following["review"],
+                "locked": following["locked"],
             }
         done = [day for other, day in completions if other == course_id]
         enrolled = operator.one(

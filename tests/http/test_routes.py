@@ -21,6 +21,7 @@ SAMPLES = {
     **{name: str(uuid.uuid4()) for name in IDS},
     "code": "00000-00000-00000-00000",
     "course": "999999999",
+    "program": "999999999",
     "key": "none",
     "list": "999999",
 }
@@ -72,7 +73,7 @@ def test_refusals(
     assert route.method in response.headers["allow"].split(", ")
     response = functions.request(route.method, f"{where}/nothing/there/x", headers=signed_in)
     assert_refusal(response, 404, "route_not_found")
-    for parameter in {*IDS, "course"} & set(route.parameters):
+    for parameter in {*IDS, "course", "program"} & set(route.parameters):
         bad = path(function, route, **{parameter: "nonsense"})
         response = functions.request(route.method, bad, headers=signed_in)
         assert_refusal(response, 400, "invalid_id")

@@ -158,7 +158,9 @@ def test_answers_and_refusals_can_be_read_by_a_browser(second: Second) -> None:
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/rest/v2/x", "/functions/v1", "/realtime/v1/x"])
+@pytest.mark.parametrize(
+    "path", ["/assets/no", "/nowhere", "/rest/v2/x", "/functions/v1", "/realtime/v1/x"]
+)
 def test_other_paths_are_404_json(second: Second, path: str) -> None:
     answer = second.get(path)
     assert answer.status_code == 404

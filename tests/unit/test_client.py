@@ -69,6 +69,11 @@ COMMANDS: dict[str, Ask] = {
 }
 CALLS: list[tuple[Ask, str, str, Any]] = [
     (lambda c: c.enroll(7), "POST", "progress/courses/7/enroll", {}),
+    (lambda c: c.leave(7), "POST", "progress/courses/7/leave", {}),
+    (lambda c: c.retake(7), "POST", "progress/courses/7/retake", {}),
+    (lambda c: c.programs(), "GET", "progress/programs", None),
+    (lambda c: c.enroll_program(7), "POST", "progress/programs/7/enroll", {}),
+    (lambda c: c.cycles(7), "GET", "progress/courses/7/cycles", None),
     (lambda c: c.start_lesson(LESSON), "POST", f"progress/lessons/{LESSON}/start", {}),
     (lambda c: c.complete_lesson(str(LESSON)), "POST", f"progress/lessons/{LESSON}/complete", {}),
     (
@@ -229,6 +234,7 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
         "course": 7,
         "lesson": LESSON,
         "module": MODULE,
+        "program": 7,
     }
     for function in FUNCTIONS:
         for route in function.routes:

@@ -53,6 +53,7 @@ SAMPLES = {
     "course": "7",
     "key": "kQskBC-w1hR8bVS7tvuYIot3D4f_cdhlTQaJX3nL0yc",
     "list": "3",
+    "program": "7",
 }
 BODIES: dict[str, dict[str, object]] = {
     "Answers": {"answers": []},
@@ -184,6 +185,7 @@ def test_a_bad_id_is_refused(
 ) -> None:
     bad = {
         "course": ["0", "-1", "1.5", "x", "9223372036854775808", "1e3", "٣", "07", " 7", "null"],
+        "program": ["0", "-1", "x", "9223372036854775808"],
         "attempt": ["1", "x", SAMPLES["attempt"][:-1], SAMPLES["attempt"].replace("-", ""), "%00"],
         "lesson": ["1", "x", SAMPLES["lesson"][:-1], SAMPLES["lesson"].replace("-", ""), "%00"],
         "module": ["1", "{" + SAMPLES["module"] + "}", "..%252f", "%ff", "%ed%a0%80"],

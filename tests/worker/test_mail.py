@@ -31,6 +31,8 @@ KINDS = (
     "certificate_reinstated",
     "certificate_reissued",
     "attempt_graded",
+    "completion_expiring",
+    "program_completed",
 )
 FACTS: dict[str, Any] = {
     "notification_id": "0b9c2a5e-7c1d-4f7e-9a43-1f6d2a1b3c4d",

@@ -1,0 +1,1 @@
+"""The course player in a real browser."""

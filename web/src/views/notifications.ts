@@ -1,0 +1,61 @@
+/** Messages of the learner, latest first; opening the page reads them. */
+import { html, nothing, type TemplateResult } from 'lit-html'
+import type { App, View } from '../app'
+import type { Message } from '../types'
+import { day, icon, type IconName } from '../ui'
+
+const KINDS: Record<string, [IconName, string]> = {
+  course_completed: ['tick', 'You have completed'],
+  certificate_ready: ['award', 'Your certificate is ready:'],
+  certificate_revoked: ['award', 'Your certificate was revoked:'],
+  certificate_reinstated: ['award', 'Your certificate is valid again:'],
+  certificate_reissued: ['award', 'You have a new certificate:'],
+  attempt_graded: ['quiz', 'Your answers were graded:'],
+}
+
+export class Notifications implements View {
+  title = 'Messages'
+  private items: Message[] = []
+  private hasMore = false
+
+  constructor(private readonly app: App) {}
+
+  async load(): Promise<void> {
+    this.items = await this.page()
+    if (!this.items.some((item) => !item.read_at)) return
+    await this.app.waymark.rpc('mark_notifications_read')
+    await this.app.countUnread()
+  }
+
+  render(): TemplateResult {
+    return html`<section class="narrow">
+      <h1 tabindex="-1">Messages</h1>
+      ${this.items.length ? nothing : html`<p>There is nothing yet.</p>`}
+      <ul class="messages">
+        ${this.items.map((item) => {
+          const [name, words] = KINDS[item.kind] ?? ['bell', item.kind.replaceAll('_', ' ')]
+          const title = item.data.course_title ?? item.data.lesson_title ?? ''
+          const place = item.kind.startsWith('certificate') ? '#/certificates' : `#/course/${item.course_id}`
+          return html`<li class=${item.read_at ? '' : 'fresh'}>
+            ${icon(name)}
+            <a href=${place}>${words} ${title}</a>
+            <time datetime=${item.occurred_at}>${day(item.occurred_at)}</time>
+          </li>`
+        })}
+      </ul>
+      ${this.hasMore ? html`<button class="quiet" @click=${this.more}>Show more</button>` : nothing}
+    </section>`
+  }
+
+  private async page(after: string | null = null): Promise<Message[]> {
+    const parameters = { p_after: after, p_limit: 20 }
+    const { items } = await this.app.waymark.rpc<{ items: Message[] }>('get_notifications', parameters)
+    this.hasMore = items.length === 20
+    return items
+  }
+
+  private readonly more = (): Promise<boolean> =>
+    this.app.attempt(async () => {
+      this.items = [...this.items, ...(await this.page(this.items.at(-1)!.id))]
+    })
+}
