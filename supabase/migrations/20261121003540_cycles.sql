@@ -195,8 +195,16 @@ begin
          m.last_accessed, m.completed_at, m.completed_on, m.view_time_seconds, m.position_seconds,
          m.watched, m.attempts, m.best_score
     from moved m;
-  delete from public.module_progress mp
+  -- Waivers last, and so do the totals that they are taken out of.
+  update public.module_progress mp
+     set completed_lessons = 0, completed_quizzes = 0, started_at = null, completed_at = null
    where mp.user_id = e.user_id and mp.course_id = e.course_id;
+  delete from public.module_progress mp
+   where mp.user_id = e.user_id and mp.course_id = e.course_id
+     and not exists (
+       select from public.lesson_waivers w
+         join public.lessons l on l.id = w.lesson_id
+        where w.user_id = mp.user_id and l.module_id = mp.module_id);
 
   update public.enrollments x
      set cycle = x.cycle + 1,
