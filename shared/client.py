@@ -286,11 +286,19 @@ class LessonState(TypedDict):
     is_preview: bool
     is_required: bool
     is_countable: bool
+    is_waived: bool
     status: Status
     progress: float
     last_accessed: str | None
     completed_at: str | None
     position_seconds: int
+
+
+class NewLessons(TypedDict):
+    """Open lessons that were added since the learner finished; at most 100 ids."""
+
+    count: int
+    lesson_ids: list[str]
 
 
 class OptionalLessons(TypedDict):
@@ -309,6 +317,7 @@ class CourseProgress(TypedDict):
     total: int
     completed: int
     percent: float
+    new_lessons: NewLessons | None
     settling: bool
     completed_lesson_ids: list[str]
     optional: OptionalLessons
@@ -337,6 +346,7 @@ class CourseSummary(TypedDict):
     enrolled_at: str
     expires_at: str | None
     completed_at: str | None
+    new_lessons: NewLessons | None
     cycle: int
     certificate: dict[str, Any] | None
 
@@ -628,6 +638,7 @@ class DashboardCourse(TypedDict):
     total: int
     completed: int
     completed_at: str | None
+    new_lessons: NewLessons | None
     last_accessed_at: str | None
     expires_at: str | None
     view_time_seconds: int
@@ -693,6 +704,7 @@ class Dashboard(TypedDict):
     seconds: Seconds
     streak: Streak
     velocity: Velocity
+    activity_history: bool
     activity: list[ActiveDay]
     courses: list[DashboardCourse]
     cursor: str | None

@@ -290,7 +290,7 @@ comment on function private.tg_lessons__counts_from() is
 revoke execute on function private.tg_lessons__counts_from() from public;
 
 -- By name after the module has filled in the course.
-create trigger _200_counts_from
+create trigger _150_counts_from
   before insert or update of module_id, course_id, is_preview, is_required, archived_at
   on public.lessons
   for each row execute function private.tg_lessons__counts_from();

@@ -107,6 +107,7 @@ def test_the_audit_log_is_for_servers(shared_rest: Rest, persona: str) -> None:
     assert [entry["action"] for entry in entries] == [
         "lesson.uncomplete",
         "certificate.exception",
+        "lesson.excuse",
     ]
     answer = shared_rest.table(persona, "GET", f"audit_log?user_id=eq.{learner}")
     assert (answer.status_code, code(answer)) == (403, "42501")

@@ -173,6 +173,16 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
         # Staff grade, and admins record, for somebody else.
         "regrade_attempt",
         "import_attempt",
+        # Staff make exceptions, enrol, and move deadlines; authors carry progress along.
+        "excuse_lesson",
+        "unexcuse_lesson",
+        "count_lesson",
+        "complete_lesson_for",
+        "extend_enrollment",
+        "set_enrollment_status",
+        "assign_cohort",
+        "bulk_enroll",
+        "replace_lesson",
         # Ends a cycle, for a learner as for staff; tells of completions that expire.
         "begin_cycle",
         "tell_renewals",
@@ -191,7 +201,7 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
         "tg_users__forget",
     }
     tables = r"(?:user_progress|module_progress|enrollments|daily_activity|progress_events"
-    tables += r"|user_assessment_attempts)"
+    tables += r"|user_assessment_attempts|lesson_waivers)"
     write = re.compile(rf"\b(?:insert\s+into|update|delete\s+from)\s+public\.{tables}\b", re.I)
     found = {
         function["name"]
@@ -202,12 +212,17 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
 
 
 def test_the_user_is_never_a_parameter_of_a_door(catalog: Catalog) -> None:
-    # An import says whose attempt it was, an exception whose certificate, an override whose date, a new
-    # cycle whose it is: staff and admins only.
+    # An import says whose attempt it was, an exception whose certificate or lesson, an override
+    # whose date, a new cycle whose it is, a cohort who is in it: staff and admins only.
     others = [
         "import_attempt",
         "set_certificate_exception",
         "clear_certificate_exception",
+        "excuse_lesson",
+        "unexcuse_lesson",
+        "complete_lesson_for",
+        "reopen_lesson_for",
+        "assign_cohort",
         "start_cycle",
         "set_access_override",
     ]

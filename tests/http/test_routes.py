@@ -16,7 +16,7 @@ from tests.support.learners import Learner
 from tests.support.shape import assert_refusal
 
 EVERY = [(function, route) for function in FUNCTIONS for route in function.routes]
-IDS = ("attempt", "certificate", "lesson", "module", "token")
+IDS = ("attempt", "certificate", "cohort", "enrollment", "lesson", "module", "token")
 SAMPLES = {
     **{name: str(uuid.uuid4()) for name in IDS},
     "code": "00000-00000-00000-00000",
@@ -79,7 +79,7 @@ def test_refusals(
         assert_refusal(response, 400, "invalid_id")
     if route.method != "GET" and route.body is not None:
         for body, status, code in (
-            ({"user_id": learner.id}, 422, "unknown_field"),
+            ({"p_user_id": learner.id}, 422, "unknown_field"),
             ([], 400, "invalid_type"),
         ):
             response = functions.request(route.method, where, headers=signed_in, json=body)
@@ -115,6 +115,13 @@ def test_what_is_not_there_is_404(
         "Answers": {"answers": []},
         "Reason": {"reason": "Because"},
         "View": {"session_id": str(uuid.uuid4()), "seconds": 10},
+        "ForLearner": {"user_id": learner.id, "reason": "Because"},
+        "Replacement": {"new_lesson_id": str(uuid.uuid4()), "reason": "Because"},
+        "Extension": {"reason": "Because"},
+        "NewCohort": {"name": "Spring", "reason": "Because"},
+        "CohortName": {"name": "Spring", "reason": "Because"},
+        "CohortMembers": {"user_ids": [learner.id], "reason": "Because"},
+        "Learners": {"learners": [learner.id], "reason": "Because"},
     }.get(route.body.__name__ if route.body else "")
     where, headers = path(function, route), learner.headers()
     if route.path.endswith(ADMINS):

@@ -131,6 +131,7 @@ def test_history_stays_under_the_id_of_nobody(world: World) -> None:
     assert {(actor == nobody, reason) for actor, reason in about} == {
         (True, None),
         (False, "Finished elsewhere"),
+        (False, "Done at school"),
     }
 
 

@@ -209,6 +209,24 @@ def test_waivers_outlive_the_enrolment_and_go_with_the_user(scene: Scene) -> Non
     assert scene.look()["waivers"] is None
 
 
+def test_waivers_last_into_the_next_cycle(scene: Scene) -> None:
+    tell(scene, "excuse_lesson", scene.course.all[0])
+    learner = scene.act("learner")
+    for lesson_id in scene.course.all[1:]:
+        learner.call("complete_lesson", p_lesson_id=lesson_id)
+    scene.act("server").call(
+        "start_cycle",
+        p_user_id=scene.users["learner"],
+        p_course_id=scene.course.id,
+        p_reason=REASON,
+    )
+    assert (scene.row()["completed_lessons"], scene.row()["total_lessons"]) == (0, 3)
+    scene.sound()
+    learner.call("complete_lesson", p_lesson_id=scene.course.all[1])
+    assert scene.row()["progress_percent"] == Decimal("33.33")
+    scene.sound()
+
+
 def test_completing_for_a_learner_follows_no_rule_and_leaves_their_place(scene: Scene) -> None:
     scene.operator.run(
         "update public.lessons set completion_rule = 'pass' where id = %s",
