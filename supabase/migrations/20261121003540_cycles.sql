@@ -205,12 +205,6 @@ begin
   update public.module_progress mp
      set completed_lessons = 0, completed_quizzes = 0, started_at = null, completed_at = null
    where mp.user_id = e.user_id and mp.course_id = e.course_id;
-  delete from public.module_progress mp
-   where mp.user_id = e.user_id and mp.course_id = e.course_id
-     and not exists (
-       select from public.lesson_waivers w
-         join public.lessons l on l.id = w.lesson_id
-        where w.user_id = mp.user_id and l.module_id = mp.module_id);
 
   update public.enrollments x
      set cycle = x.cycle + 1,
