@@ -138,7 +138,7 @@ def test_a_prerequisite_is_never_changed(operator: Actor, server: Actor) -> None
 
 def test_only_authors_say_what_is_required(operator: Actor, learner: Callable[[], Actor]) -> None:
     course = make_course(operator, [2, 1])
-    calls = (
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (
         ("set_lesson_prerequisites", {"p_lesson_id": course.all[1], "p_requires": course.all[:1]}),
         (
             "set_module_prerequisites",
