@@ -189,6 +189,9 @@ begin
      where r.course_id = p_course_id
        and (select e.completed_at from public.enrollments e
              where e.user_id = p_user_id and e.course_id = c.id) is null
+       and not exists (
+         select from public.past_cycles p
+          where p.user_id = p_user_id and p.course_id = c.id and p.completed_at is not null)
      order by c.id
      limit 1);
 end

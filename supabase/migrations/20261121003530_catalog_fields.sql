@@ -80,7 +80,8 @@ declare
 begin
   perform private.open_course(p_course_id);
   perform private.unknown_fields(p_fields, array[
-    'slug', 'position', 'title', 'description', 'duration_minutes', 'completion_rule']);
+    'slug', 'position', 'title', 'description', 'duration_minutes', 'completion_rule',
+    'available_from', 'available_after_days', 'available_after_previous_days']);
   begin
     m := jsonb_populate_record(null::public.modules, jsonb_build_object(
       'position', (
@@ -88,10 +89,12 @@ begin
          where x.course_id = p_course_id),
       'completion_rule', 'all_lessons') || p_fields);
     insert into public.modules
-      (course_id, slug, position, title, description, duration_minutes, completion_rule)
+      (course_id, slug, position, title, description, duration_minutes, completion_rule,
+       available_from, available_after_days, available_after_previous_days)
     values
       (p_course_id, m.slug, m.position, m.title, m.description, m.duration_minutes,
-       m.completion_rule)
+       m.completion_rule, m.available_from, m.available_after_days,
+       m.available_after_previous_days)
     returning * into m;
   exception when integrity_constraint_violation or data_exception then
     get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
@@ -122,7 +125,8 @@ begin
   perform private.open_course(v_course_id);
   perform private.require_module(p_module_id, v_course_id);
   perform private.unknown_fields(p_fields, array[
-    'title', 'description', 'duration_minutes', 'completion_rule']);
+    'title', 'description', 'duration_minutes', 'completion_rule', 'available_from',
+    'available_after_days', 'available_after_previous_days']);
   select * into v_before from public.modules where id = p_module_id;
   begin
     m := jsonb_populate_record(v_before, p_fields);
@@ -133,7 +137,10 @@ begin
        set title = m.title,
            description = m.description,
            duration_minutes = m.duration_minutes,
-           completion_rule = m.completion_rule
+           completion_rule = m.completion_rule,
+           available_from = m.available_from,
+           available_after_days = m.available_after_days,
+           available_after_previous_days = m.available_after_previous_days
      where id = p_module_id
     returning * into m;
   exception when integrity_constraint_violation or data_exception then
@@ -159,7 +166,8 @@ declare
 begin
   perform private.unknown_fields(p_fields, array[
     'title', 'type', 'video_url', 'content', 'duration_seconds', 'is_preview', 'is_required',
-    'weight', 'completion_rule', 'min_view_seconds', 'watch_percent', 'pass_percent']);
+    'weight', 'completion_rule', 'min_view_seconds', 'watch_percent', 'pass_percent',
+    'available_from', 'available_after_days', 'available_after_previous_days']);
   begin
     l := jsonb_populate_record(v_before, p_fields);
     if l is not distinct from v_before then
@@ -177,7 +185,10 @@ begin
            completion_rule = l.completion_rule,
            min_view_seconds = l.min_view_seconds,
            watch_percent = l.watch_percent,
-           pass_percent = l.pass_percent
+           pass_percent = l.pass_percent,
+           available_from = l.available_from,
+           available_after_days = l.available_after_days,
+           available_after_previous_days = l.available_after_previous_days
      where id = p_lesson_id
     returning * into l;
   exception when integrity_constraint_violation or data_exception then
@@ -248,13 +259,13 @@ create function public.update_module(p_module_id uuid, p_fields jsonb) returns j
 language sql volatile security invoker set search_path = ''
 begin atomic select private.update_module(p_module_id, p_fields); end;
 comment on function public.update_module(uuid, jsonb) is
-  'Authors and admins: changes a module''s title, texts or completion rule; returns it.';
+  'Authors and admins: changes a module''s title, texts, completion rule or dates; returns it.';
 
 create function public.update_lesson(p_lesson_id uuid, p_fields jsonb) returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.update_lesson(p_lesson_id, p_fields); end;
 comment on function public.update_lesson(uuid, jsonb) is
-  'Authors and admins: changes a lesson''s texts, weight, rule or flags; returns it.';
+  'Authors and admins: changes a lesson''s texts, weight, rule, flags or dates; returns it.';
 
 create function public.reorder_lessons(p_module_id uuid, p_lesson_ids uuid[]) returns jsonb
 language sql volatile security invoker set search_path = ''

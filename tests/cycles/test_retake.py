@@ -12,7 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.certificates.scene import ESSAY, Scene
-from tests.database.actors import Actor, Course, Refused, drift
+from tests.database.actors import Actor, Course, Refused, drift, make_course
 from tests.database.storm import together
 
 QUIZ: list[dict[str, Any]] = [{}, {"type": "quiz", "completion_rule": "pass", "max_attempts": 2}]
@@ -433,3 +433,16 @@ def test_an_enrolment_made_again_goes_on_with_the_next_cycle(scene: Scene) -> No
     assert enrollment(scene, ann, course)["cycle"] == 2
     retake(ann, course)
     assert count(scene, "public.past_cycles", ann) == 2
+
+
+def test_a_course_once_completed_stays_a_fulfilled_prerequisite(scene: Scene) -> None:
+    ann, course = finished(scene, 1)
+    further = make_course(scene.operator, [1])
+    scene.operator.run(
+        "insert into public.course_prerequisites (course_id, requires_course_id) values (%s, %s)",
+        further.id,
+        course.id,
+    )
+    retake(ann, course)
+    ann.call("enroll", p_course_id=further.id)
+    ann.call("complete_lesson", p_lesson_id=further.all[0])

@@ -189,6 +189,18 @@ def test_authors_change_a_lesson_and_learners_are_settled(scene: Scene) -> None:
     assert scene.look() == before
     author.call("update_lesson", p_lesson_id=lesson_id, p_fields={"is_preview": True})
     assert scene.row()["total_lessons"] == 3
+    opens = "2100-01-01T00:00:00+00:00"
+    author.call("update_lesson", p_lesson_id=lesson_id, p_fields={"available_from": opens})
+    author.call(
+        "update_module", p_module_id=scene.course.modules[0], p_fields={"available_after_days": 9}
+    )
+    assert scene.operator.run(
+        "select l.available_from = %s as dated, m.available_after_days, c.has_rules"
+        " from public.lessons l join public.modules m on m.id = l.module_id"
+        " join public.courses c on c.id = l.course_id where l.id = %s",
+        opens,
+        lesson_id,
+    ) == [{"dated": True, "available_after_days": 9, "has_rules": True}]
     scene.sound()
 
 
