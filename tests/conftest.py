@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stack import Stack
 
@@ -18,6 +19,11 @@ if "WAYMARK_TEST_STACKS" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.update(
         json.loads(os.environ["WAYMARK_TEST_STACKS"])[int(os.environ["PYTEST_XDIST_WORKER"][2:])]
     )
+
+
+# Time is no property: a busy machine is slow, and nothing is wrong.
+settings.register_profile("waymark", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("waymark")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
