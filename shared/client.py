@@ -292,6 +292,7 @@ class LessonState(TypedDict):
     last_accessed: str | None
     completed_at: str | None
     position_seconds: int
+    locked: dict[str, Any] | None
 
 
 class NewLessons(TypedDict):
@@ -478,6 +479,48 @@ class Regraded(TypedDict):
     cursor: str | None
 
 
+class Excepted(TypedDict):
+    """Answer of what staff do about one learner's lesson."""
+
+    progress: Progress
+    enrollment: Enrollment
+    is_waived: bool
+    certificate: dict[str, Any] | None
+    changed: bool
+
+
+class Replaced(TypedDict):
+    """Answer of `replace_lesson`; `learners` is how many took their progress along."""
+
+    lesson: dict[str, Any]
+    replaced_lesson_id: str
+    learners: int
+
+
+class Cohort(TypedDict):
+    """A group of learners who take a course together."""
+
+    id: str
+    course_id: int
+    name: str
+    starts_at: str | None
+    ends_at: str | None
+
+
+class CohortChanged(TypedDict):
+    """Answer of `create_cohort` and `rename_cohort`."""
+
+    cohort: Cohort
+    changed: bool
+
+
+class PerLearner(TypedDict):
+    """Answer of commands about many learners: one result for each, in order."""
+
+    results: list[dict[str, Any]]
+    changed: bool
+
+
 class Drift(TypedDict):
     """What counting again has found in one enrolment; by says whether it had drifted."""
 
@@ -561,7 +604,8 @@ class Verified(TypedDict):
     status: Literal["valid", "revoked", "superseded", "expired"]
     learner_name: str | None
     is_erased: bool
-    course_id: int
+    course_id: int | None
+    program_id: int | None
     course_title: str
     author: str | None
     hours: float | None
@@ -623,6 +667,7 @@ class Resume(TypedDict):
     module_title: str
     position_seconds: int
     review: bool
+    locked: dict[str, Any] | None
 
 
 class DashboardCourse(TypedDict):
@@ -1030,6 +1075,102 @@ class _Base(Generic[H]):
         )
 
     @endpoint
+    def excuse_lesson(self, lesson: Id, user: Id, reason: str) -> Call[Excepted]:
+        """Waive a lesson for one learner, for whom it does not count any more (staff)."""
+        return _about("excuse", lesson, user, reason)
+
+    @endpoint
+    def unexcuse_lesson(self, lesson: Id, user: Id, reason: str) -> Call[Excepted]:
+        """Take a waiver back; the percent may fall, a completion stays (staff)."""
+        return _about("unexcuse", lesson, user, reason)
+
+    @endpoint
+    def complete_lesson_for(self, lesson: Id, user: Id, reason: str) -> Call[Excepted]:
+        """Complete a lesson for a learner, whatever its rule says (admins; staff where allowed)."""
+        return _about("complete", lesson, user, reason)
+
+    @endpoint
+    def reopen_lesson_for(self, lesson: Id, user: Id, reason: str) -> Call[Excepted]:
+        """Take a learner's completion of a lesson back (admins; staff where allowed)."""
+        return _about("reopen", lesson, user, reason)
+
+    @endpoint
+    def replace_lesson(self, lesson: Id, by: Id, reason: str) -> Call[Replaced]:
+        """Put another lesson of the course in a lesson's place, progress carried over (authors)."""
+        return Call(
+            "POST",
+            _path("admin/lessons/{}/replace", lesson),
+            {"new_lesson_id": by, "reason": reason},
+        )
+
+    @endpoint
+    def extend_enrollment(
+        self, enrollment: Id, reason: str, *, expires_at: datetime | None = None
+    ) -> Call[Enrolled]:
+        """Move an enrolment's deadline to a later time, or take it away (staff)."""
+        return Call(
+            "POST",
+            _path("admin/enrollments/{}/extend", enrollment),
+            {"reason": reason, "expires_at": expires_at},
+        )
+
+    @endpoint
+    def withdraw_enrollment(self, enrollment: Id, reason: str) -> Call[Enrolled]:
+        """End a learner's access to a course; the history stays (staff)."""
+        return Call("POST", _path("admin/enrollments/{}/withdraw", enrollment), {"reason": reason})
+
+    @endpoint
+    def reinstate_enrollment(self, enrollment: Id, reason: str) -> Call[Enrolled]:
+        """Let a withdrawn enrolment go on where it was (staff)."""
+        return Call("POST", _path("admin/enrollments/{}/reinstate", enrollment), {"reason": reason})
+
+    @endpoint
+    def enroll_many(
+        self, course: int, learners: Sequence[str], reason: str, *, cohort: Id | None = None
+    ) -> Call[PerLearner]:
+        """Enrol up to 500 learners by user id, or by e-mail address for admins (staff)."""
+        return Call(
+            "POST",
+            _path("admin/courses/{}/enrollments", course),
+            {"learners": list(learners), "reason": reason, "cohort_id": cohort},
+        )
+
+    @endpoint
+    def create_cohort(
+        self,
+        course: int,
+        name: str,
+        reason: str,
+        *,
+        starts_at: datetime | None = None,
+        ends_at: datetime | None = None,
+    ) -> Call[CohortChanged]:
+        """Make a cohort of a course (staff)."""
+        return Call(
+            "POST",
+            _path("admin/courses/{}/cohorts", course),
+            {"name": name, "reason": reason, "starts_at": starts_at, "ends_at": ends_at},
+        )
+
+    @endpoint
+    def rename_cohort(self, cohort: Id, name: str, reason: str) -> Call[CohortChanged]:
+        """Rename a cohort (staff)."""
+        return Call(
+            "POST", _path("admin/cohorts/{}/rename", cohort), {"name": name, "reason": reason}
+        )
+
+    @endpoint
+    def assign_cohort(
+        self, course: int, users: Sequence[Id], reason: str, *, cohort: Id | None = None
+    ) -> Call[PerLearner]:
+        """Put learners into a cohort, or with none out of theirs (staff)."""
+        return Call(
+            "POST",
+            _path("admin/courses/{}/cohorts/assign", course),
+            {"user_ids": [str(user) for user in users], "reason": reason, "cohort_id": cohort},
+        )
+
+    @endpoint
     def regrade(
         self,
         lesson: Id,
@@ -1207,6 +1348,12 @@ class AsyncWaymarkClient(_Base[httpx.AsyncClient]):
 
 def _path(pattern: str, *ids: object) -> str:
     return pattern.format(*(quote(str(part), safe="") for part in ids))
+
+
+def _about(command: str, lesson: Id, user: Id, reason: str) -> Call[Excepted]:
+    """A command of staff about one learner's lesson."""
+    path = _path("admin/lessons/{}/" + command, lesson)
+    return Call("POST", path, {"user_id": user, "reason": reason})
 
 
 def _slice(dry_run: bool, cursor: str | None, limit: int | None) -> dict[str, Any]:

@@ -20,13 +20,14 @@ from tests.stack import Stack
 from tests.support.learners import Learner
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while it runs, no other test of this process could run an event loop.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright, stack: Stack) -> Iterator[Browser]:
     page = httpx.get(f"{stack.api_url}/")
     if "<title>Waymark</title>" not in page.text:

@@ -67,6 +67,12 @@ COMMANDS: dict[str, Ask] = {
     "reissue": lambda c: c.reissue_certificate(LESSON, "Because"),
     "retry": lambda c: c.retry_certificate(LESSON, "Because"),
 }
+EXCEPTIONS: dict[str, Ask] = {
+    "excuse": lambda c: c.excuse_lesson(LESSON, MODULE, "So"),
+    "unexcuse": lambda c: c.unexcuse_lesson(LESSON, MODULE, "So"),
+    "complete": lambda c: c.complete_lesson_for(LESSON, MODULE, "So"),
+    "reopen": lambda c: c.reopen_lesson_for(LESSON, MODULE, "So"),
+}
 CALLS: list[tuple[Ask, str, str, Any]] = [
     (lambda c: c.enroll(7), "POST", "progress/courses/7/enroll", {}),
     (lambda c: c.leave(7), "POST", "progress/courses/7/leave", {}),
@@ -163,6 +169,58 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
         f"assessments/lessons/{LESSON}/regrade",
         {"dry_run": False, "allow_fail": False, "limit": 9},
     ),
+    *(
+        (ask, "POST", f"admin/lessons/{LESSON}/{command}", {"user_id": str(MODULE), "reason": "So"})
+        for command, ask in EXCEPTIONS.items()
+    ),
+    (
+        lambda c: c.replace_lesson(LESSON, MODULE, "So"),
+        "POST",
+        f"admin/lessons/{LESSON}/replace",
+        {"new_lesson_id": str(MODULE), "reason": "So"},
+    ),
+    (
+        lambda c: c.extend_enrollment(LESSON, "So", expires_at=datetime(2030, 1, 2, tzinfo=UTC)),
+        "POST",
+        f"admin/enrollments/{LESSON}/extend",
+        {"reason": "So", "expires_at": "2030-01-02T00:00:00+00:00"},
+    ),
+    (
+        lambda c: c.withdraw_enrollment(LESSON, "So"),
+        "POST",
+        f"admin/enrollments/{LESSON}/withdraw",
+        {"reason": "So"},
+    ),
+    (
+        lambda c: c.reinstate_enrollment(LESSON, "So"),
+        "POST",
+        f"admin/enrollments/{LESSON}/reinstate",
+        {"reason": "So"},
+    ),
+    (
+        lambda c: c.enroll_many(7, ["a@example.com"], "So", cohort=MODULE),
+        "POST",
+        "admin/courses/7/enrollments",
+        {"learners": ["a@example.com"], "reason": "So", "cohort_id": str(MODULE)},
+    ),
+    (
+        lambda c: c.create_cohort(7, "Spring", "So"),
+        "POST",
+        "admin/courses/7/cohorts",
+        {"name": "Spring", "reason": "So"},
+    ),
+    (
+        lambda c: c.rename_cohort(MODULE, "Autumn", "So"),
+        "POST",
+        f"admin/cohorts/{MODULE}/rename",
+        {"name": "Autumn", "reason": "So"},
+    ),
+    (
+        lambda c: c.assign_cohort(7, [LESSON], "So"),
+        "POST",
+        "admin/courses/7/cohorts/assign",
+        {"user_ids": [str(LESSON)], "reason": "So"},
+    ),
     (lambda c: c.certificates(), "GET", "certificates", None),
     (
         lambda c: c.certificates(cursor=LESSON, limit=9),
@@ -231,7 +289,9 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
         "attempt": MODULE,
         "certificate": LESSON,
         "code": "CODE",
+        "cohort": MODULE,
         "course": 7,
+        "enrollment": LESSON,
         "lesson": LESSON,
         "module": MODULE,
         "program": 7,
@@ -243,7 +303,8 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
                 assert (route.method, path) in described
 
 
-# Verifiers of credentials, mail programs and whoever wakes the worker call these by their URLs.
+# Verifiers of credentials, mail programs, generators of clients and whoever wakes the worker call
+# these by their URLs.
 OTHERS = (
     "jwks.json",
     "keys/{key}",
@@ -251,6 +312,7 @@ OTHERS = (
     "status/{list}",
     "unsubscribe/{token}",
     "work",
+    "openapi.json",
 )
 
 
