@@ -298,8 +298,8 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
     }
     for function in FUNCTIONS:
         for route in function.routes:
-            path = f"{function.name}/{route.path.format(**ids)}".rstrip("/")
-            if route.path not in OTHERS and path not in OTHERS:
+            if route.path not in OTHERS and function.name not in OTHERS:
+                path = f"{function.name}/{route.path.format(**ids)}".rstrip("/")
                 assert (route.method, path) in described
 
 
