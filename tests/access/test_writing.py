@@ -466,6 +466,8 @@ def test_private_functions_are_no_rpcs(rest: Rest, persona: str) -> None:
         )
     ]
     assert "record_completion" in names
+    if persona != "learner":  # PostgREST's list of functions is the same for all
+        names = names[:20]
     with unchanged(world):
         for name in (*names, "set_config", "pg_sleep", "uid", "pg_read_file"):
             answer = rest.rpc(persona, name)

@@ -1130,8 +1130,8 @@ def test_ten_times_the_lessons_cost_ten_times_the_time(
     server.connection.execute("set statement_timeout = '60s'")
     # Once small first: a pooled connection has plans that were made for a few rows.
     _edit_all(server, operator, learner, 100)
-    small = _edit_all(server, operator, learner, 300)
-    large = _edit_all(server, operator, learner, 3_000)
+    small = _edit_all(server, operator, learner, 200)
+    large = _edit_all(server, operator, learner, 2_000)
     assert large < 30 * small
 
 

@@ -163,13 +163,13 @@ def test_a_command_is_for_those_it_is_for(scene: Scene, command: str, who: str) 
     assert scene.look() == before
 
 
-@pytest.mark.parametrize("reason", [None, "", "  \n", "x" * 2001])
 @pytest.mark.parametrize("command", REASONED)
-def test_a_command_wants_a_reason(scene: Scene, command: str, reason: str | None) -> None:
-    arguments = {**COMMANDS[command][0](scene), "p_reason": reason}
+def test_a_command_wants_a_reason(scene: Scene, command: str) -> None:
+    arguments = COMMANDS[command][0](scene)
     before = scene.look()
-    with pytest.raises(Refused, match="invalid_value"):
-        scene.act("admin").call(command, **arguments)
+    for reason in (None, "", "  \n", "x" * 2001):
+        with pytest.raises(Refused, match="invalid_value"):
+            scene.act("admin").call(command, **{**arguments, "p_reason": reason})
     assert scene.look() == before
 
 
