@@ -124,6 +124,20 @@ def test_a_completion_in_between_settles_its_own_enrolment_first(
     assert drift(operator, [course.id]) == []
 
 
+def test_a_module_whose_last_lesson_moves_away_is_counted_too(
+    operator: Actor, server: Actor, course: Course, learners: list[Actor]
+) -> None:
+    for lesson in course.lessons[0]:
+        server.call(
+            "move_lesson", p_lesson_id=lesson, p_module_id=course.modules[1], p_position=5
+        )
+    settle(server, course)
+    left = "select completed_lessons, total_lessons from public.module_progress where module_id = %s"
+    rows = [tuple(row.values()) for row in operator.run(left, course.modules[0])]
+    assert rows == [(0, 0)] * 4
+    assert drift(operator, [course.id]) == []
+
+
 def test_what_an_edit_finishes_is_finished_by_the_job(
     operator: Actor, server: Actor, course: Course, learners: list[Actor]
 ) -> None:
