@@ -172,11 +172,12 @@ begin
           on mp.user_id = e.user_id and mp.module_id = n.module_id
        where e.id = any (p_enrollment_ids)
          and case when mp.user_id is null then n.started_at is not null or n.has_waivers
-                  else (mp.course_id, mp.completion_rule, mp.completed_lessons, mp.total_lessons,
-                        mp.completed_quizzes, mp.total_quizzes)
-                         is distinct from
-                       (e.course_id, n.completion_rule, n.completed_lessons, n.total_lessons,
-                        n.completed_quizzes, n.total_quizzes) end
+                  else (mp.started_at is null and n.started_at is not null)
+                       or (mp.course_id, mp.completion_rule, mp.completed_lessons, mp.total_lessons,
+                           mp.completed_quizzes, mp.total_quizzes)
+                            is distinct from
+                          (e.course_id, n.completion_rule, n.completed_lessons, n.total_lessons,
+                           n.completed_quizzes, n.total_quizzes) end
     ),
     written as (
       insert into public.module_progress as mp
