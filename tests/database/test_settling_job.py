@@ -132,8 +132,11 @@ def test_a_module_whose_last_lesson_moves_away_is_counted_too(
             "move_lesson", p_lesson_id=lesson, p_module_id=course.modules[1], p_position=5
         )
     settle(server, course)
-    left = "select completed_lessons, total_lessons from public.module_progress where module_id = %s"
-    rows = [tuple(row.values()) for row in operator.run(left, course.modules[0])]
+    left = operator.run(
+        "select completed_lessons, total_lessons from public.module_progress where module_id = %s",
+        course.modules[0],
+    )
+    rows = [tuple(row.values()) for row in left]
     assert rows == [(0, 0)] * 4
     assert drift(operator, [course.id]) == []
 

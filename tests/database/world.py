@@ -95,6 +95,11 @@ class World:
             p_module_id=drip.modules[1],
             p_fields=Jsonb({"available_after_days": 1}),
         )
+        admin.call(
+            "update_module",
+            p_module_id=drip.modules[2],
+            p_fields=Jsonb({"available_after_previous_days": 1}),
+        )
         slugs = operator.run(
             "select slug from public.courses where id = any (%s) order by id", self.courses
         )
@@ -153,6 +158,11 @@ class World:
             )
         )
 
+    def required(self, chance: random.Random, side: str) -> str | None:
+        """A lesson that requires another, or is required by one."""
+        found = [x[side] for x in self.state.rows["lesson_prerequisites"]]
+        return str(chance.choice(found)) if found else None
+
     def date(self, chance: random.Random) -> str | None:
         """Around now."""
         days = chance.choice([None, None, -3, -1, 1, 2])
@@ -168,6 +178,9 @@ class World:
         ]
         if open_ones and chance.random() < 0.7:
             lesson = chance.choice(open_ones[:2])
+        if chance.random() < 0.15:
+            lesson = self.required(chance, "lesson_id") or lesson
+            course = self.state.lessons[lesson]["course_id"]
         row = self.state.lessons[lesson]
         rule = row["completion_rule"]
 
@@ -420,6 +433,8 @@ class World:
         match chance.randrange(10):
             case 0 | 1:
                 function = "excuse_lesson"
+                if chance.random() < 0.4:
+                    lesson = self.required(chance, "requires_lesson_id") or lesson
             case 2:
                 function = "unexcuse_lesson"
                 mine = sorted(x for who, x in self.state.waivers if who == user)
