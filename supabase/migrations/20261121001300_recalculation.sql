@@ -19,6 +19,7 @@ $$;
 comment on function private.recount_enrollment(uuid, bigint) is 'An enrolment''s counters, by counting.';
 revoke execute on function private.recount_enrollment(uuid, bigint) from public;
 
+-- A module whose last lesson has gone is counted too: its rows hold what they held.
 create function private.recount_modules(p_user_id uuid, p_course_id bigint)
 returns table (
   module_id uuid, completion_rule text, completed_lessons integer, total_lessons integer,
@@ -31,11 +32,11 @@ as $$
          count(*) filter (where p.is_completed and l.is_gate and w.user_id is null)::integer,
          count(*) filter (where l.is_gate and w.user_id is null)::integer,
          min(p.started_at), bool_or(w.user_id is not null)
-    from public.lessons l
-    join public.modules m on m.id = l.module_id
+    from public.modules m
+    left join public.lessons l on l.module_id = m.id and l.course_id = m.course_id
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
     left join public.lesson_waivers w on w.user_id = p_user_id and w.lesson_id = l.id
-   where l.course_id = p_course_id
+   where m.course_id = p_course_id
    group by m.id
 $$;
 comment on function private.recount_modules(uuid, bigint) is 'A learner''s module counters, by counting.';
@@ -171,11 +172,12 @@ begin
           on mp.user_id = e.user_id and mp.module_id = n.module_id
        where e.id = any (p_enrollment_ids)
          and case when mp.user_id is null then n.started_at is not null or n.has_waivers
-                  else (mp.course_id, mp.completion_rule, mp.completed_lessons, mp.total_lessons,
-                        mp.completed_quizzes, mp.total_quizzes)
-                         is distinct from
-                       (e.course_id, n.completion_rule, n.completed_lessons, n.total_lessons,
-                        n.completed_quizzes, n.total_quizzes) end
+                  else (mp.started_at is null and n.started_at is not null)
+                       or (mp.course_id, mp.completion_rule, mp.completed_lessons, mp.total_lessons,
+                           mp.completed_quizzes, mp.total_quizzes)
+                            is distinct from
+                          (e.course_id, n.completion_rule, n.completed_lessons, n.total_lessons,
+                           n.completed_quizzes, n.total_quizzes) end
     ),
     written as (
       insert into public.module_progress as mp

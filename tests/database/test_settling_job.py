@@ -124,6 +124,43 @@ def test_a_completion_in_between_settles_its_own_enrolment_first(
     assert drift(operator, [course.id]) == []
 
 
+def test_a_module_whose_last_lesson_moves_away_is_counted_too(
+    operator: Actor, server: Actor, course: Course, learners: list[Actor]
+) -> None:
+    for lesson in course.lessons[0]:
+        server.call(
+            "move_lesson", p_lesson_id=lesson, p_module_id=course.modules[1], p_position=5
+        )
+    settle(server, course)
+    left = operator.run(
+        "select completed_lessons, total_lessons from public.module_progress where module_id = %s",
+        course.modules[0],
+    )
+    rows = [tuple(row.values()) for row in left]
+    assert rows == [(0, 0)] * 4
+    assert drift(operator, [course.id]) == []
+
+
+def test_a_begun_lesson_begins_the_module_that_it_moves_into(
+    operator: Actor, server: Actor, course: Course, learners: list[Actor]
+) -> None:
+    """Though it counts nowhere, and the learner's row is there already: of a waiver."""
+    user = learners[1].user
+    server.call(
+        "update_lesson", p_lesson_id=course.all[0], p_fields=Jsonb({"is_required": False})
+    )
+    server.call("excuse_lesson", p_user_id=user, p_lesson_id=course.all[3], p_reason="Knows it")
+    settle(server, course)
+    row = "select status from public.module_progress where user_id = %s and module_id = %s"
+    assert operator.one(row, user, course.modules[1]) == "not_started"
+    server.call(
+        "move_lesson", p_lesson_id=course.all[0], p_module_id=course.modules[1], p_position=5
+    )
+    settle(server, course)
+    assert operator.one(row, user, course.modules[1]) == "in_progress"
+    assert drift(operator, [course.id]) == []
+
+
 def test_what_an_edit_finishes_is_finished_by_the_job(
     operator: Actor, server: Actor, course: Course, learners: list[Actor]
 ) -> None:
