@@ -128,9 +128,7 @@ def test_a_module_whose_last_lesson_moves_away_is_counted_too(
     operator: Actor, server: Actor, course: Course, learners: list[Actor]
 ) -> None:
     for lesson in course.lessons[0]:
-        server.call(
-            "move_lesson", p_lesson_id=lesson, p_module_id=course.modules[1], p_position=5
-        )
+        server.call("move_lesson", p_lesson_id=lesson, p_module_id=course.modules[1], p_position=5)
     settle(server, course)
     left = operator.run(
         "select completed_lessons, total_lessons from public.module_progress where module_id = %s",
@@ -146,9 +144,7 @@ def test_a_begun_lesson_begins_the_module_that_it_moves_into(
 ) -> None:
     """Though it counts nowhere, and the learner's row is there already: of a waiver."""
     user = learners[1].user
-    server.call(
-        "update_lesson", p_lesson_id=course.all[0], p_fields=Jsonb({"is_required": False})
-    )
+    server.call("update_lesson", p_lesson_id=course.all[0], p_fields=Jsonb({"is_required": False}))
     server.call("excuse_lesson", p_user_id=user, p_lesson_id=course.all[3], p_reason="Knows it")
     settle(server, course)
     row = "select status from public.module_progress where user_id = %s and module_id = %s"
