@@ -24,6 +24,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -146,6 +147,11 @@ class Resource(_Model):
     title: _Title
     url: _Url
     kind: Literal["link", "file"] = "link"
+
+
+def _no_boolean(value: Any) -> Any:
+    # To Python True is a 1; to JSON it is not.
+    return str(value) if isinstance(value, bool) else value
 
 
 def _decimal(value: Any) -> Any:
@@ -476,7 +482,9 @@ class Course(_Model):
 class CourseFile(Course):
     """A Waymark course, for `bin/admin courses import`."""
 
-    waymark: Literal[1] = Field(description="Version of this format.")
+    waymark: Annotated[Literal[1], BeforeValidator(_no_boolean)] = Field(
+        description="Version of this format."
+    )
     modules: Annotated[list[Module], Field(min_length=1, max_length=MAX_MODULES)]
 
 

@@ -157,7 +157,8 @@ def test_a_completion_reads_no_more_in_a_longer_course(
         short, long = costs[small, place], costs[large, place]
         # A longer course may add a level or two to each of some ten indexes, and no more.
         assert long.buffers <= short.buffers + 40, costs
-        assert long.read <= short.read + 10, costs
+        # Of a handful of rows the planner may read all: the ten lessons, or the five modules.
+        assert long.read <= short.read + 20, costs
 
 
 def test_a_completion_reads_no_more_half_way_or_at_the_end(
@@ -165,10 +166,11 @@ def test_a_completion_reads_no_more_half_way_or_at_the_end(
 ) -> None:
     for size in SIZES:
         start, half, end = (costs[size, place] for place in PLACES)
-        assert abs(half.read - start.read) <= 10, costs
+        # At the start the lesson ends its module, and the next one of five is looked for.
+        assert abs(half.read - start.read) <= 25, costs
         assert abs(half.buffers - start.buffers) <= 40, costs
         # The last one issues the certificate, and asks what programs the course is part of.
-        assert end.read <= start.read + 55, costs
+        assert end.read <= start.read + 80, costs
         assert end.buffers <= start.buffers + 100, costs
 
 

@@ -319,6 +319,10 @@ def test_killing_the_functions_loses_nothing_saved(
             victim = int(json.loads(running.read_text())["processes"]["functions"][0])
             os.kill(victim, signal.SIGKILL)
             deadline = time.monotonic() + PATIENCE
+            # Until then an orphan of the killed process may answer, and die with the next call.
+            while int(json.loads(running.read_text())["processes"]["functions"][0]) == victim:
+                assert time.monotonic() < deadline, "the functions were not started again"
+                time.sleep(0.1)
             while True:
                 try:
                     if me.attempts(lesson)["attempts"][0]["answers"].keys() == {

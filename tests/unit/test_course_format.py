@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared import command, courses
@@ -741,6 +741,7 @@ QUIZ_PLACES: list[tuple[str | int, ...]] = [
 
 
 @given(place=st.sampled_from(PLACES), value=JSON_VALUES)
+@example(place=("waymark",), value=True)
 def test_any_value_is_accepted_or_refused(place: tuple[str | int, ...], value: Any) -> None:
     document = changed(*place, to=value)
     if not faults(document):
