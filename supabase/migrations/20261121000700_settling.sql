@@ -706,7 +706,8 @@ begin
       select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
         from public.user_progress p
         join public.lessons l on l.id = p.lesson_id
-       where p.user_id = new.user_id and l.course_id = c.id and p.status = 'completed'
+       -- By the progress rows' own course: so each lesson is looked up, and the course never walked.
+       where p.user_id = new.user_id and p.course_id = c.id and p.status = 'completed'
          and l.is_countable and not exists (
            select from public.lesson_waivers w
             where w.user_id = p.user_id and w.lesson_id = p.lesson_id)

@@ -748,6 +748,7 @@ def test_any_value_is_accepted_or_refused(place: tuple[str | int, ...], value: A
         VALIDATOR.validate(document)
 
 
+@example(place=("questions",), value=[None])
 @given(place=st.sampled_from(QUIZ_PLACES), value=JSON_VALUES | st.sampled_from([*QUESTIONS]))
 def test_any_value_in_a_quiz_is_accepted_or_refused(
     place: tuple[str | int, ...], value: Any
@@ -770,6 +771,8 @@ def test_any_value_in_a_quiz_is_accepted_or_refused(
             assert not in_question
             return
         assert in_question
+        if "quiz" not in document["modules"][0]["lessons"][0]:
+            return  # Of an empty quiz an article is left, whose content is yet to come.
     VALIDATOR.validate(document)
 
 
