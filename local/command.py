@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("install", _install, "only install what the stack and the checks need", False)
     serve = commands.add_parser("serve", parents=[name, ports])
     serve.add_argument("--report", type=int, required=True)
+    serve.add_argument("--volatile", action="store_true")
     serve.set_defaults(action=_serve)
     return parser
 
@@ -141,6 +142,7 @@ def _serve(stack: Stack, options: argparse.Namespace) -> int:
     try:
         if not stack.try_lock():
             raise StackError(f"stack {stack.name!r} is being started by someone else")
+        stack.durable = not options.volatile
         _prepare(stack, options)
         asyncio.run(_supervise(stack, lambda text: tell("say", text), on_ready))
     except (StackError, StartError) as problem:

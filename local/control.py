@@ -46,15 +46,19 @@ def _lives(process: tuple[int, str]) -> bool:
     return started is not None and start_time(pid) == started
 
 
-def launch(stack: Stack, say: Say, tied: bool = False) -> subprocess.Popen[bytes]:
+def launch(
+    stack: Stack, say: Say, tied: bool = False, durable: bool = True
+) -> subprocess.Popen[bytes]:
     """Start a stack's supervisor in the background and return it once the stack is ready.
 
-    A tied supervisor ends with this process, however this process ends (on Linux). Raises
-    StackError with the reason when the stack does not come up; nothing is left running then.
+    A tied supervisor ends with this process, however this process ends (on Linux). A stack that is
+    not durable survives every killed process, but not the loss of the machine: its commits wait for
+    no disk. Raises StackError with the reason when the stack does not come up; nothing is left
+    running then.
     """
     reader, writer = os.pipe()
     command = [sys.executable, "-P", "-m", "local.command", "serve", "--name", stack.name]
-    command += ["--report", str(writer)]
+    command += ["--report", str(writer), *([] if durable else ["--volatile"])]
     for part, port in stack.asked_ports.items():
         command += [f"--{part.replace('_', '-')}-port", str(port)]
     process = subprocess.Popen(

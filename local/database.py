@@ -40,6 +40,10 @@ SETTINGS = {
 }
 
 
+# Written to the system before a commit is answered, so a killed server loses nothing.
+VOLATILE = {"fsync": "off", "full_page_writes": "off"}
+
+
 def program(stack: Stack) -> Program:
     """Return the server program, having made the cluster when there is none.
 
@@ -51,6 +55,8 @@ def program(stack: Stack) -> Program:
         _make_cluster(stack, binaries, data)
     _clear_stale_pid(data)
     settings = {**SETTINGS, "port": str(stack.ports["database"])}
+    if not stack.durable:
+        settings |= VOLATILE
     return Program(
         name="PostgreSQL",
         command=[
@@ -122,6 +128,7 @@ def _make_cluster(stack: Stack, binaries: Path, data: Path) -> None:
         "--locale-provider=builtin",
         "--builtin-locale=C.UTF-8",
         "--no-instructions",
+        *([] if stack.durable else ["--no-sync"]),
     ]
     try:
         done = subprocess.run(

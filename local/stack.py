@@ -48,6 +48,8 @@ class Stack:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name):
             raise StackError(f"{name!r} is no stack name: use a-z, 0-9 and -, at most 40 of them")
         self.name = name
+        # Whether commits wait for the disk; not kept: a stack that is started again does.
+        self.durable = True
         self.folder = STATE / name
         self.account: Account | None = server_account()
         self.ports: dict[str, int] = {}
