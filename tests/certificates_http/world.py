@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from tests.stack import Stack
+from tests.support import sessions
 from tests.support.learners import Learner, make_learner
 
 # What a browser sends for a page.
@@ -34,7 +34,7 @@ class Certificates:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.connection = psycopg.connect(stack.db_url, autocommit=True, row_factory=dict_row)
+        self.connection = sessions.take(stack, dict_row)
         self._learners: list[str] = []
         self._made: list[str] = []
 
@@ -125,4 +125,4 @@ class Certificates:
         """Remove all that was made."""
         self.connection.execute("delete from public.certificates where id = any (%s)", [self._made])
         self.connection.execute("delete from auth.users where id = any (%s)", [self._learners])
-        self.connection.close()
+        sessions.hand_on(self.stack, self.connection)

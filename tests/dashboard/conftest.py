@@ -9,6 +9,7 @@ import pytest
 from tests.dashboard.diary import Diary
 from tests.database.conftest import actors, learner, operator
 from tests.stack import Stack
+from tests.support import sessions
 
 __all__ = ["actors", "diary", "learner", "operator"]
 
@@ -16,6 +17,5 @@ __all__ = ["actors", "diary", "learner", "operator"]
 @pytest.fixture
 def diary(stack: Stack) -> Iterator[Diary]:
     """A new learner's; nothing of it stays."""
-    with stack.connect() as connection:
+    with sessions.undone(stack) as connection:
         yield Diary(connection)
-        connection.rollback()

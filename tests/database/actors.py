@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from tests.stack import Stack
-
-MOST_IDLE = 12
-# All that makes a session somebody's.
-FORGET: LiteralString = "reset role; reset all; select pg_advisory_unlock_all(); discard temporary"
-_idle: defaultdict[Stack, list[psycopg.Connection[Any]]] = defaultdict(list)
+from tests.support import sessions
 
 
 class Refused(Exception):
@@ -52,7 +45,8 @@ class Actor:
     ) -> None:
         self.user = user
         self.database = stack
-        self.connection = _session(stack)
+        self.connection = sessions.take(stack, dict_row)
+        self.connection.prepare_threshold = 2
         if role is not None:
             # What the role would have had, had it logged in through PostgREST.
             self.connection.execute("set statement_timeout = '8s'")
@@ -104,32 +98,8 @@ class Actor:
         return row["answer"]
 
     def close(self) -> None:
-        """Leave the session to the next actor, as PostgREST's pool would; a troubled one ends."""
-        if self.connection.info.transaction_status == TransactionStatus.IDLE:
-            with suppress(psycopg.Error):
-                self.connection.execute(FORGET)
-        else:
-            self.connection.close()
-        idle = _idle[self.database]
-        if self.connection.closed or self.connection in idle or len(idle) >= MOST_IDLE:
-            self.connection.close()
-        else:
-            idle.append(self.connection)
-
-
-def _session(database: Stack) -> psycopg.Connection[Any]:
-    """Return an idle session that still answers, or a new one.
-
-    Tests are many and short, and a new session compiles and plans our functions anew.
-    """
-    while _idle[database]:
-        connection = _idle[database].pop()
-        with suppress(psycopg.Error):
-            connection.execute("select")
-            return connection
-    connection = database.connect(autocommit=True, row_factory=dict_row)
-    connection.prepare_threshold = 2
-    return connection
+        """Leave the session to the next actor."""
+        sessions.hand_on(self.database, self.connection)
 
 
 def _sent(value: Any) -> Any:

@@ -10,6 +10,7 @@ from tests.access.world import World, build
 from tests.catalog.catalog import Catalog
 from tests.database.conftest import actors, learner, operator
 from tests.stack import Stack
+from tests.support import sessions
 
 __all__ = ["actors", "learner", "operator"]
 
@@ -17,9 +18,8 @@ __all__ = ["actors", "learner", "operator"]
 @pytest.fixture
 def world(stack: Stack) -> Iterator[World]:
     """A world of one test's own, which is gone afterwards."""
-    with stack.connect() as connection:
+    with sessions.undone(stack) as connection:
         yield build(connection)
-        connection.rollback()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tests.stack import Stack
+from tests.support import sessions
 
 
 class Refused(Exception):
@@ -31,7 +32,7 @@ class Person:
 
     def __init__(self, stack: Stack, user: str | None, role: str = "authenticated") -> None:
         self.stack, self.id, self.role = stack, user, role
-        self.connection = stack.connect(autocommit=True)
+        self.connection = sessions.take(stack)
         claims = {"role": role, **({"sub": user} if user else {})}
         self.connection.execute(
             "select set_config('request.jwt.claims', %s, false)", [json.dumps(claims)]
@@ -79,8 +80,8 @@ class Person:
         raise AssertionError(f"{rpc} was not refused: {answer}")
 
     def close(self) -> None:
-        """Hang up."""
-        self.connection.close()
+        """Leave the session to the next user."""
+        sessions.hand_on(self.stack, self.connection)
 
 
 class Rest:
@@ -119,7 +120,7 @@ class World:
     @classmethod
     def make(cls, stack: Stack, **module: Any) -> World:
         """A published course with one module."""
-        operator = stack.connect(autocommit=True)
+        operator = sessions.take(stack)
         course = _insert(
             operator, "courses", {"slug": f"q-{uuid.uuid4()}", "title": "C", "status": "published"}
         )
@@ -203,7 +204,7 @@ class World:
         """Hang up for everybody."""
         for person in self.people:
             person.close()
-        self.operator.close()
+        sessions.hand_on(self.stack, self.operator)
 
 
 def sheet(answers: Mapping[str, Any]) -> list[dict[str, Any]]:
