@@ -56,8 +56,8 @@ begin
           'set_course_status', 'set_lesson_prerequisites', 'set_module_prerequisites', 'set_quiz',
           'settle_course', 'start_attempt', 'start_cycle', 'start_lesson', 'start_module',
           'submit_attempt', 'submit_quiz', 'uncomplete_lesson', 'unexcuse_lesson',
-          'unsubscribe_mail', 'update_lesson', 'update_module', 'verify_certificate', 'view_lesson',
-          'withdraw_enrollment')
+          'unsubscribe_mail', 'update_course', 'update_lesson', 'update_module',
+          'verify_certificate', 'view_lesson', 'withdraw_enrollment')
       union all
       select 'table, type or function private.' || taken.name
         from (
@@ -158,10 +158,11 @@ begin
             'tg_program_enrollments__lock', 'tg_touch_updated_at', 'tg_users__certificates',
             'tg_users__forget', 'tg_users__lock', 'tg_users__profile', 'tick', 'tidy_time',
             'told_fraction', 'too_many', 'touch_day', 'uid', 'uncomplete_lesson', 'unexcuse_lesson',
-            'united_progress', 'unknown_fields', 'unspent', 'unsubscribe_mail', 'update_lesson',
-            'update_module', 'velocity', 'verify_certificate', 'view_fraction', 'view_lesson',
-            'view_report', 'wake_worker', 'wanted_ids', 'watch_credit', 'watch_sessions',
-            'with_grade', 'without_count', 'write_course', 'write_quizzes', 'zone_at')
+            'united_progress', 'unknown_fields', 'unspent', 'unsubscribe_mail', 'update_course',
+            'update_lesson', 'update_module', 'velocity', 'verify_certificate', 'view_fraction',
+            'view_lesson', 'view_report', 'wake_worker', 'wanted_ids', 'watch_credit',
+            'watch_sessions', 'with_grade', 'without_count', 'write_course', 'write_quizzes',
+            'zone_at')
             or taken.name like 'progress\_events\_%')
     ) as found;
 

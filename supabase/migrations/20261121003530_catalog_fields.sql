@@ -1,11 +1,11 @@
--- The rest of what authors do to a course without an import: its status, its modules, a lesson's settings
--- and the order of a module. The triggers of the settling migration do what follows.
+-- The rest of what authors do to a course without an import: its settings and status, its modules, a
+-- lesson's settings and the order of a module. The triggers of the settling migration do what follows.
 
 select private.require_free(array[
   'private.create_module', 'private.reorder_lessons', 'private.set_course_status',
-  'private.update_lesson', 'private.update_module',
+  'private.update_course', 'private.update_lesson', 'private.update_module',
   'public.create_module', 'public.reorder_lessons', 'public.set_course_status',
-  'public.update_lesson', 'public.update_module']);
+  'public.update_course', 'public.update_lesson', 'public.update_module']);
 
 create function private.set_course_status(p_course_id bigint, p_status text) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -27,6 +27,65 @@ end
 $$;
 comment on function private.set_course_status(bigint, text) is
   'Publishes a course, takes it back to a draft, or archives it.';
+
+-- Not the slug, which importers find it by, nor the rating, which is not for authors to give.
+create function private.update_course(p_course_id bigint, p_fields jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_before public.courses := private.open_course(p_course_id);
+  c public.courses;
+  v_constraint text;
+  v_column text;
+begin
+  perform private.unknown_fields(p_fields, array[
+    'title', 'author', 'category', 'description', 'language', 'image_url', 'duration_minutes',
+    'badges', 'collections', 'enrollment_mode', 'content_access', 'sequential', 'max_cycles',
+    'staff_may_override', 'certificate_enabled', 'certificate_min_percent',
+    'certificate_min_score', 'certificate_valid_months', 'certificate_hours',
+    'certificate_template']);
+  if p_fields ? 'staff_may_override' and not private.is_admin() then
+    perform private.fail('not_allowed', 403, 'Only admins may leave overrides to staff');
+  end if;
+  begin
+    c := jsonb_populate_record(v_before, p_fields);
+    if c is not distinct from v_before then
+      return to_jsonb(c);
+    end if;
+    update public.courses
+       set title = c.title,
+           author = c.author,
+           category = c.category,
+           description = c.description,
+           language = c.language,
+           image_url = c.image_url,
+           duration_minutes = c.duration_minutes,
+           badges = c.badges,
+           collections = c.collections,
+           enrollment_mode = c.enrollment_mode,
+           content_access = c.content_access,
+           sequential = c.sequential,
+           max_cycles = c.max_cycles,
+           staff_may_override = c.staff_may_override,
+           certificate_enabled = c.certificate_enabled,
+           certificate_min_percent = c.certificate_min_percent,
+           certificate_min_score = c.certificate_min_score,
+           certificate_valid_months = c.certificate_valid_months,
+           certificate_hours = c.certificate_hours,
+           certificate_template = c.certificate_template
+     where id = p_course_id
+    returning * into c;
+  exception when integrity_constraint_violation or data_exception then
+    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
+    perform private.fail('invalid_value', 422, 'A field has a value that a course cannot have',
+      coalesce(nullif(v_constraint, ''), nullif(v_column, '')));
+  end;
+  perform private.audit('course.update', p_course_id, null, 'course:' || p_course_id, null,
+    to_jsonb(v_before), to_jsonb(c));
+  return to_jsonb(c);
+end
+$$;
+comment on function private.update_course(bigint, jsonb) is 'Changes a course''s fields.';
 
 create function private.create_module(p_course_id bigint, p_fields jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -193,6 +252,12 @@ begin atomic select private.set_course_status(p_course_id, p_status); end;
 comment on function public.set_course_status(bigint, text) is
   'Authors and admins: publishes a course, makes it a draft, or archives it. Returns {course_id, status, changed}.';
 
+create function public.update_course(p_course_id bigint, p_fields jsonb) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.update_course(p_course_id, p_fields); end;
+comment on function public.update_course(bigint, jsonb) is
+  'Authors and admins: changes a course''s texts, order, access, cycles or certificates; returns it.';
+
 create function public.create_module(p_course_id bigint, p_fields jsonb) returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.create_module(p_course_id, p_fields); end;
@@ -218,12 +283,15 @@ comment on function public.reorder_lessons(uuid, uuid[]) is
   'Authors and admins: puts a module''s lessons in an order. Returns {module_id, changed}.';
 
 revoke execute on function private.set_course_status from public;
+revoke execute on function private.update_course from public;
 revoke execute on function private.create_module from public;
 revoke execute on function private.update_module from public;
 revoke execute on function private.update_lesson from public;
 revoke execute on function private.reorder_lessons from public;
 revoke execute on function public.set_course_status from public, anon, authenticated, service_role;
 grant execute on function public.set_course_status, private.set_course_status to authenticated, service_role;
+revoke execute on function public.update_course from public, anon, authenticated, service_role;
+grant execute on function public.update_course, private.update_course to authenticated, service_role;
 revoke execute on function public.create_module from public, anon, authenticated, service_role;
 grant execute on function public.create_module, private.create_module to authenticated, service_role;
 revoke execute on function public.update_module from public, anon, authenticated, service_role;

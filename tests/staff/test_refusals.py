@@ -135,12 +135,13 @@ COMMANDS: dict[str, tuple[Arguments, set[str]]] = {
     "set_course_status": (course(p_status="archived"), AUTHORS),
 }
 # Those that ask for a reason, which are all that touch learners.
-REASONED = [name for name in COMMANDS if name not in list(COMMANDS)[-5:]]
+REASONED = [name for name in COMMANDS if name not in list(COMMANDS)[-6:]]
 
 
 @pytest.mark.parametrize("who", EVERYONE)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_for_those_it_is_for(scene: Scene, command: str, who: str) -> None:
+    "update_course": (course(p_fields={"sequential": True, "max_cycles": 3}), AUTHORS),
     build, allowed = COMMANDS[command]
     arguments = build(scene)
     actor, before, audits = scene.act(who), scene.look(), len(scene.audits())
@@ -269,6 +270,7 @@ def test_what_is_not_there_is_said_so(
     before = scene.look()
     with pytest.raises(Refused) as refused:
         scene.act("admin").call(command, **arguments)
+        ("update_course", "p_course_id", "course_not_found"),
     assert refused.value.code == code
     assert scene.look() == before
 
