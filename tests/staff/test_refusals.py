@@ -108,6 +108,14 @@ COMMANDS: dict[str, tuple[Arguments, set[str]]] = {
         },
         GRADERS,
     ),
+    "start_cycle": (
+        lambda scene: {
+            "p_user_id": scene.users["learner"],
+            "p_course_id": scene.course.id,
+            "p_reason": REASON,
+        },
+        GRADERS,
+    ),
     "replace_lesson": (
         lambda scene: {
             "p_lesson_id": scene.course.lessons[0][0],
@@ -253,6 +261,8 @@ def test_staff_do_not_enrol_themselves(scene: Scene) -> None:
         ("assign_cohort", "p_cohort_id", "cohort_not_found"),
         ("rename_cohort", "p_cohort_id", "cohort_not_found"),
         ("bulk_enroll", "p_cohort_id", "cohort_not_found"),
+        ("start_cycle", "p_course_id", "course_not_found"),
+        ("start_cycle", "p_user_id", "not_enrolled"),
         ("replace_lesson", "p_lesson_id", "lesson_not_found"),
         ("replace_lesson", "p_new_lesson_id", "invalid_value"),
         ("update_lesson", "p_lesson_id", "lesson_not_found"),
