@@ -98,7 +98,7 @@ class _Bar:
 
 
 def _import(options: argparse.Namespace, project: Project) -> int:
-    counts = dict.fromkeys(("enrolled", "completed", "started"), 0)
+    counts = dict.fromkeys(("enrolled", "completed", "started", "scored"), 0)
     refused = 0
     with ProgressFile(options.file, ignore=options.ignore, date=options.date) as file:
         bar = _Bar(file.size)
