@@ -139,9 +139,16 @@ def test_whatever_is_done_for_long_every_promise_holds(
         print(dict(tried.most_common()), dict(refused.most_common()), sep="\n")
 
 
-@pytest.mark.parametrize("limit", ["5000", "2"], ids=["settled at once", "settled by the job"])
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        pytest.param("5000", 5, id="settled at once"),
+        pytest.param("2", 5, id="settled by the job"),
+        pytest.param("2", 600, id="ten minutes", marks=pytest.mark.long),
+    ],
+)
 def test_whatever_is_done_at_once_every_promise_holds(
-    stack: Stack, actors: Callable[..., Actor], operator: Actor, limit: str
+    stack: Stack, actors: Callable[..., Actor], operator: Actor, limit: str, seconds: int
 ) -> None:
     cast = Cast(stack)
     world = World(cast)
@@ -171,7 +178,7 @@ def test_whatever_is_done_at_once_every_promise_holds(
         for kind in CREW:
             storm.add(worker(kind))
         storm.add(look, pause=0.2)
-        storm.rage(5, act=200)
+        storm.rage(seconds, act=200)
         world.settle_all()
         rows = world.state.rows
         done = Counter(
@@ -191,6 +198,8 @@ def test_whatever_is_done_at_once_every_promise_holds(
         assert {k: n for k, n in told.items() if n} == dict(done)
         assert sum(x["lessons_completed"] for x in rows["daily_activity"].values()) == done.total()
         assert done.total() >= 20
+        print(f"{seconds} s: {world.tried.total()} commands, {world.refused.total()} refused,")
+        print(f"{done.total()} completions, {len(rows['past_cycles'])} cycles behind")
     finally:
         operator.run(LIMIT, world.limit)
         operator.run("delete from private.jobs where kind = 'course.settle'")

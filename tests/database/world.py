@@ -368,7 +368,7 @@ class World:
 
     def arrange(self, chance: random.Random) -> Command | None:
         """What an author does to the order of lessons, to modules and courses."""
-        match chance.randrange(6):
+        match chance.randrange(7):
             case 0:
                 module = self.module(chance)
                 ids = [
@@ -402,6 +402,17 @@ class World:
                 status = chance.choice(["draft", "published", "archived"])
                 arguments = {"p_course_id": chance.choice(self.courses), "p_status": status}
                 return Command("author", "set_course_status", arguments)
+            case 5:
+                fields = chance.choice(
+                    [
+                        {"sequential": True},
+                        {"sequential": False},
+                        {"max_cycles": 1},
+                        {"max_cycles": 3},
+                    ]
+                )
+                arguments = {"p_course_id": chance.choice(self.courses), "p_fields": Jsonb(fields)}
+                return Command("author", "update_course", arguments)
             case _:
                 hidden = [
                     c["id"] for c in self.state.courses.values() if c["status"] != "published"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from typing import Any
 
@@ -54,7 +55,9 @@ LOOKS = (
     for name, (where, _) in TABLES.items()
 )
 # One statement sees one moment. The times leave out partitions, which would each be looked through.
-LOOK = f"""
+# Short enough for psycopg to remember how it is taken apart.
+LOOK = " ".join(
+    f"""
 select {", ".join(LOOKS)},
   (select coalesce(jsonb_agg(to_jsonb(t) order by t.id), '[]')
      from public.progress_events t
@@ -62,7 +65,8 @@ select {", ".join(LOOKS)},
       and t.occurred_at between %(begun)s and %(now)s) as events,
   (select coalesce(max(a.id), 0) from public.audit_log a) as audit,
   pg_snapshot_xmin(pg_current_snapshot())::text::bigint as written
-"""
+""".split()
+)
 
 # What else than its own completion may give or take a learner's progress row.
 CARRIERS = {"retake_course", "start_cycle", "merge_users", "delete_lesson", "replace_lesson"}
@@ -367,10 +371,31 @@ class State:
             gates = [x for x in mine if x["completion_rule"] == "pass"]
             if (module["total_lessons"], module["total_quizzes"]) != (len(mine), len(gates)):
                 yield f"module {module['id']} has other totals than {len(mine)}, {len(gates)}"
+        if any(touched(None, course) for course in self.courses):
+            try:
+                TopologicalSorter(self._waits()).prepare()
+            except CycleError as problem:
+                yield f"these wait for one another: {problem.args[1]}"
         for (user, lesson), row in self.progress.items():
             course_id = self.lessons[lesson]["course_id"]
             if touched(user, course_id) and row["course_id"] != course_id:
                 yield f"progress of {user} in {lesson} names course {row['course_id']}"
+
+    def _waits(self) -> dict[str, set[str]]:
+        """What must be done before each lesson may be, and before each module is."""
+        waits = defaultdict(set)
+        for row in self.rows["lesson_prerequisites"].values():
+            waits[row["lesson_id"]].add(row["requires_lesson_id"])
+        for row in self.rows["module_prerequisites"].values():
+            for lesson in self.lessons.values():
+                if lesson["module_id"] == row["module_id"]:
+                    waits[lesson["id"]].add(row["requires_module_id"])
+        for course, counted in self.order.items():
+            for place, lesson in enumerate(counted):
+                waits[lesson["module_id"]].add(lesson["id"])
+                if self.courses[course]["sequential"]:
+                    waits[lesson["id"]] |= {x["id"] for x in counted[:place]}
+        return waits
 
     def _enrollments(self, touched: Touched) -> Iterator[str]:
         for (user, course), row in self.enrollments.items():
