@@ -1,4 +1,4 @@
-"""Function `admin`: what staff and admins do for learners: exceptions, enrolments, cohorts, edits.
+"""Function `admin`: what staff and admins do: exceptions, enrolments, cohorts, cycles, programs.
 
 Each route is one RPC, with the caller's own token: the database knows who may, and audits it.
 """
@@ -16,8 +16,11 @@ from shared.models import (
     Extension,
     ForLearner,
     Learners,
+    Merge,
     NewCohort,
+    ProgramDocument,
     Reason,
+    Removal,
     Replacement,
 )
 from shared.routing import Event, Function, Route, completion
@@ -117,6 +120,34 @@ ROUTES = (
         "rename_cohort",
         "Rename a cohort",
         body=CohortName,
+    ),
+    Route(
+        "POST",
+        "courses/{course}/cycles",
+        "start_cycle",
+        "Have a learner begin a course anew",
+        body=ForLearner,
+    ),
+    Route(
+        "POST",
+        "users/merge",
+        "merge_users",
+        "Unite two accounts of one person",
+        body=Merge,
+    ),
+    Route(
+        "POST",
+        "programs",
+        "put_program",
+        "Make a program, or make it equal to a document",
+        body=ProgramDocument,
+    ),
+    Route(
+        "POST",
+        "programs/{program}/delete",
+        "delete_program",
+        "Delete a program; its courses stay",
+        body=Removal,
     ),
 )
 

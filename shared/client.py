@@ -514,6 +514,32 @@ class CohortChanged(TypedDict):
     changed: bool
 
 
+class Merged(TypedDict):
+    """Answer of `merge_users`: who stayed, and in how many courses, attempts and certificates."""
+
+    user_id: str
+    course_ids: list[int]
+    attempts: int
+    certificates: int
+    changed: bool
+
+
+class ProgramPut(TypedDict):
+    """Answer of `put_program`; courses is how many it has."""
+
+    program_id: int
+    slug: str
+    courses: int
+    changed: bool
+
+
+class ProgramDeleted(TypedDict):
+    """Answer of `delete_program`; enrollments is how many learners were in it."""
+
+    program_id: int
+    enrollments: int
+
+
 class PerLearner(TypedDict):
     """Answer of commands about many learners: one result for each, in order."""
 
@@ -1169,6 +1195,28 @@ class _Base(Generic[H]):
             _path("admin/courses/{}/cohorts/assign", course),
             {"user_ids": [str(user) for user in users], "reason": reason, "cohort_id": cohort},
         )
+
+    @endpoint
+    def start_cycle(self, course: int, user: Id, reason: str) -> Call[Enrolled]:
+        """Have a learner begin a course anew, completed or not; the past stays readable (staff)."""
+        return Call(
+            "POST", _path("admin/courses/{}/cycles", course), {"user_id": user, "reason": reason}
+        )
+
+    @endpoint
+    def merge_users(self, gone: Id, into: Id, reason: str) -> Call[Merged]:
+        """Unite two accounts of one person in the second and delete the first (admins)."""
+        return Call("POST", "admin/users/merge", {"from": gone, "into": into, "reason": reason})
+
+    @endpoint
+    def put_program(self, document: Mapping[str, Any]) -> Call[ProgramPut]:
+        """Make a program by its slug, or make it equal to the document (admins)."""
+        return Call("POST", "admin/programs", {"document": dict(document)})
+
+    @endpoint
+    def delete_program(self, program: int, *, force: bool = False) -> Call[ProgramDeleted]:
+        """Delete a program; its courses stay. `force` when learners are in it (admins)."""
+        return Call("POST", _path("admin/programs/{}/delete", program), {"force": force})
 
     @endpoint
     def regrade(

@@ -8,14 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shared import courses, progress_commands, templates
+from shared import courses, operators, progress_commands, templates
+from shared.operators import DONE, REFUSED, USAGE, Stop
 
-if TYPE_CHECKING:
-    from shared import admin
-
-DONE, REFUSED, USAGE = 0, 1, 2
 # Each with the variable that the functions read it from too.
 SECRETS = {"proxy": "WAYMARK_PROXY_SECRET"}
 
@@ -26,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     action: Callable[[argparse.Namespace], int] = options.action
     try:
         return action(options)
+    except Stop as problem:
+        print(*problem.lines, sep="\n", file=sys.stderr)
+        return problem.status
     except courses.CourseError as problem:
         print(*problem.lines(), sep="\n", file=sys.stderr)
         count = len(problem.faults)
@@ -98,26 +98,8 @@ def _parser() -> _Parser:
     return parser
 
 
-def _with_project(command: Callable[[admin.Project], None]) -> int:
-    """Run a command on the project that the environment means."""
-    from shared import admin
-
-    try:
-        project, _ = admin.find(os.environ)
-    except admin.NoProject as problem:
-        print(f"bin/admin: {problem}", file=sys.stderr)
-        return USAGE
-    with project:
-        try:
-            command(project)
-        except admin.Refused as problem:
-            print(f"bin/admin: {problem}", *problem.details, sep="\n  ", file=sys.stderr)
-            return REFUSED
-    return DONE
-
-
 def _list_jobs(options: argparse.Namespace) -> int:
-    def show(project: admin.Project) -> None:
+    with operators.project() as (project, _):
         cursor = None
         while True:
             page = project.list_jobs(state=options.state, kind=options.kind, cursor=cursor)
@@ -133,74 +115,43 @@ def _list_jobs(options: argparse.Namespace) -> int:
         states = ", ".join(f"{health[name]} {name}" for name in ("due", "leased", "waiting"))
         print(f"{health['depth']} jobs ({states}), oldest {health['oldest_seconds']} s; ", end="")
         print(f"{health['dead']} dead")
-
-    return _with_project(show)
+    return DONE
 
 
 def _retry_jobs(options: argparse.Namespace) -> int:
-    def retry(project: admin.Project) -> None:
+    with operators.project() as (project, _):
         ids = options.ids or None
         count = project.retry_jobs(ids=ids, kind=options.kind, reason=options.reason)
         print(f"{count} job{'s'[: count != 1]} will run again")
-
-    return _with_project(retry)
+    return DONE
 
 
 def _drop_jobs(options: argparse.Namespace) -> int:
     if not options.ids and options.kind is None:
-        print("bin/admin: say which: ids, or --kind for its dead jobs", file=sys.stderr)
-        return USAGE
-
-    def drop(project: admin.Project) -> None:
+        raise Stop(USAGE, "bin/admin: say which: ids, or --kind for its dead jobs")
+    with operators.project() as (project, _):
         ids = options.ids or None
         count = project.drop_jobs(ids=ids, kind=options.kind, reason=options.reason)
         print(f"{count} job{'s'[: count != 1]} dropped")
-
-    return _with_project(drop)
+    return DONE
 
 
 def _set_secret(options: argparse.Namespace) -> int:
-    from shared import admin
-
     variable = SECRETS[options.name]
     secret = os.environ.get(variable, "")
     if len(secret.encode()) < 32:
-        print(f"bin/admin: {variable} is not set, or shorter than 32 bytes", file=sys.stderr)
-        return USAGE
-    try:
-        project, place = admin.find(os.environ)
-    except admin.NoProject as problem:
-        print(f"bin/admin: {problem}", file=sys.stderr)
-        return USAGE
-    with project:
-        try:
-            changed = project.put_secret(options.name, secret)
-        except admin.Refused as problem:
-            print(f"bin/admin: {problem}", file=sys.stderr)
-            return REFUSED
+        raise Stop(USAGE, f"bin/admin: {variable} is not set, or shorter than 32 bytes")
+    with operators.project() as (project, place):
+        changed = project.put_secret(options.name, secret)
     print(f"secret {options.name}: {'set' if changed else 'nothing to change'} in {place}")
     return DONE
 
 
 def _import(options: argparse.Namespace) -> int:
-    # Here, because checking a file needs no client and should not pay for one.
-    from shared import admin
-
     document = _loaded(options)
-    try:
-        project, place = admin.find(os.environ)
-    except admin.NoProject as problem:
-        print(f"bin/admin: {problem}", file=sys.stderr)
-        return USAGE
-    with project:
+    with operators.project(str(options.file)) as (project, place):
         print(f"bin/admin: importing into {place}", file=sys.stderr)
-        try:
-            report = project.import_course(document, dry_run=options.dry_run)
-        except admin.Refused as problem:
-            print(f"{options.file}: {problem}", file=sys.stderr)
-            for line in problem.details:
-                print(f"  {line}", file=sys.stderr)
-            return REFUSED
+        report = project.import_course(document, dry_run=options.dry_run)
     print(*_told(report, dry_run=options.dry_run), sep="\n")
     return DONE
 

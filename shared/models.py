@@ -119,6 +119,17 @@ class ForLearner(Reason):
     user_id: UuidId
 
 
+class Merge(Reason):
+    """Two accounts of one person: the first goes, the second stays."""
+
+    from_: Annotated[UuidId, Field(alias="from")]
+    into: UuidId
+
+    def arguments(self) -> dict[str, Any]:
+        """The accounts and the reason as the RPC's arguments."""
+        return {"p_from": self.from_, "p_into": self.into, "p_reason": self.reason}
+
+
 class Replacement(Reason):
     """Which lesson takes the place."""
 
@@ -238,6 +249,18 @@ def _json_field(value: Any) -> Any:
 
 
 Json = Annotated[Any, AfterValidator(_json_field)]
+
+
+class ProgramDocument(Body):
+    """A program as a whole. What it may hold is the database's to judge."""
+
+    document: dict[Annotated[Text, Field(max_length=64)], Json]
+
+
+class Removal(Body):
+    """Whether to remove what learners are in, too."""
+
+    force: bool | None = None
 
 
 class Batch(Body):

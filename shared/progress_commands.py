@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared import operators
+from shared.operators import DONE, REFUSED, Stop
 from shared.progress_files import Fault, ProgressFile, Row, Unreadable
 
 if TYPE_CHECKING:
     from shared.admin import Project
 
-DONE, REFUSED, USAGE = 0, 1, 2
 # One call: well below the eight seconds that a hosted database gives it.
 BATCH = 1000
 SMALLEST = 100
@@ -56,24 +56,12 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
 def _status(
     action: Callable[[argparse.Namespace, Project], int], options: argparse.Namespace
 ) -> int:
-    # Here, so that help needs no client and does not pay for one.
-    from shared import admin
-
-    try:
-        project, place = admin.find(os.environ)
-    except admin.NoProject as problem:
-        print(f"bin/admin: {problem}", file=sys.stderr)
-        return USAGE
-    with project:
+    with operators.project() as (project, place):
         print(f"bin/admin: working on {place}", file=sys.stderr)
         try:
             return action(options, project)
         except Unreadable as problem:
-            print(f"{options.file}: {problem}", file=sys.stderr)
-        except admin.Refused as problem:
-            lines = (f"  {line}" for line in problem.details)
-            print(f"bin/admin: {problem}", *lines, sep="\n", file=sys.stderr)
-    return REFUSED
+            raise Stop(REFUSED, f"{options.file}: {problem}") from None
 
 
 class _Bar:
@@ -110,7 +98,7 @@ class _Bar:
 
 
 def _import(options: argparse.Namespace, project: Project) -> int:
-    counts = dict.fromkeys(("enrolled", "completed", "started"), 0)
+    counts = dict.fromkeys(("enrolled", "completed", "started", "scored"), 0)
     refused = 0
     with ProgressFile(options.file, ignore=options.ignore, date=options.date) as file:
         bar = _Bar(file.size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,13 @@ COURSE = ("course_id", "course", "course_slug")
 LESSON = ("lesson_id", "lesson", "lesson_slug")
 LIST = ("completed_lessons", "completed_lesson_ids")
 STATUS = ("status", "is_completed", "completed")
+SCORE = ("best_score", "score", "percent")
 # Where a system kept no time of its own for what is asked.
 LAST = ("updated_at", "last_accessed_at", "last_accessed", "created_at")
 FIRST = ("created_at", "last_accessed_at", "last_accessed", "updated_at")
 TIMES = ("enrolled_at", "started_at", "completed_at")
 UNUSED = ("id", "progress")
-KNOWN = frozenset((*USER, *COURSE, *LESSON, *LIST, *STATUS, *TIMES, *LAST, *UNUSED))
+KNOWN = frozenset((*USER, *COURSE, *LESSON, *LIST, *STATUS, *SCORE, *TIMES, *LAST, *UNUSED))
 
 WORDS = {
     **dict.fromkeys(("completed", "complete", "done", "finished", "passed"), "completed"),
@@ -167,21 +168,22 @@ class ProgressFile:
             yield Fault(line, field, message)
             return
         done = first(("completed_at", *LAST)) or self._date
+        score = _score(first(SCORE))
         if listed is not None:
             # Each at its own time, where the list has one.
-            for name, at in names:
-                yield _clean(
-                    {**row, "lesson": name, "status": "completed", "completed_at": at or done}
-                )
+            for item in names:
+                yield _clean({**row, "status": "completed", "completed_at": done, **item})
             if not names and row["course"]:
                 yield _clean({**row, "started_at": None})
         elif lesson is None:
             yield _clean({**row, "status": status, "completed_at": first(("completed_at",))})
         elif status == "completed":
-            yield _clean({**row, "lesson": lesson, "status": status, "completed_at": done})
+            row |= {"lesson": lesson, "score": score}
+            yield _clean({**row, "status": status, "completed_at": done})
         elif status == "in_progress":
+            row |= {"lesson": lesson, "score": score}
             started = first(("started_at", *FIRST)) or self._date
-            yield _clean({**row, "lesson": lesson, "status": status, "started_at": started})
+            yield _clean({**row, "status": status, "started_at": started})
 
 
 def _text(value: Any) -> str:
@@ -212,8 +214,13 @@ def _status(cells: Mapping[str, Any], of_lesson: bool) -> str | None:
     return next((state for state in ("completed", "in_progress") if state in states), None)
 
 
-def _listed(value: Any) -> list[tuple[str, str | None]]:
-    """Lessons of a list with their times: JSON, or an array as PostgreSQL prints it."""
+def _score(text: str | None) -> str | None:
+    """Percent, whether it is written with its sign or not."""
+    return text and text.removesuffix("%").rstrip()
+
+
+def _listed(value: Any) -> list[Row]:
+    """Lessons of a list, with what is said of each: JSON, or an array as PostgreSQL prints it."""
     if isinstance(value, str):
         text = value.strip()
         try:
@@ -228,11 +235,14 @@ def _listed(value: Any) -> list[tuple[str, str | None]]:
     return [_named(item) for item in value]
 
 
-def _named(item: Any) -> tuple[str, str | None]:
-    read: Callable[[str], Any] = item.get if isinstance(item, dict) else lambda name: None
-    name = next((read(key) for key in (*LESSON, "id", "slug") if read(key)), None)
-    if not isinstance(item, dict):
-        name = item
+def _named(item: Any) -> Row:
+    of = item if isinstance(item, dict) else {"lesson": item}
+    name = next((of[key] for key in (*LESSON, "id", "slug") if of.get(key)), None)
     if not isinstance(name, str | int) or isinstance(name, bool) or not str(name).strip():
         raise ValueError("completed_lessons: holds what names no lesson")
-    return str(name).strip(), _text(read("completed_at")) or None
+    said = {
+        "lesson": str(name).strip(),
+        "completed_at": _text(of.get("completed_at")),
+        "score": _score(next((text for key in SCORE if (text := _text(of.get(key)))), None)),
+    }
+    return {key: value for key, value in said.items() if value}

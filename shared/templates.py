@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared import operators
+from shared.operators import DONE, REFUSED, USAGE, Stop
+
 if TYPE_CHECKING:
-    from shared.admin import Project
     from shared.rendering import Paper
-
-DONE, REFUSED, USAGE = 0, 1, 2
-
-
-class _Stop(Exception):
-    """A command cannot go on: the exit status, and what to say."""
-
-    def __init__(self, status: int, *lines: str) -> None:
-        self.status, self.lines = status, lines
-        super().__init__(*lines)
 
 
 def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
@@ -36,12 +26,12 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
     file.add_argument("--paper", choices=("a4", "letter"), default="a4", help="paper (a4)")
 
     def add(
-        name: str, action: Callable[[argparse.Namespace], None], text: str, *with_file: Any
+        name: str, action: Callable[[argparse.Namespace], int], text: str, *with_file: Any
     ) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = commands.add_parser(
             name, help=text, description=text, parents=with_file
         )
-        added.set_defaults(action=lambda options: _status(action, options))
+        added.set_defaults(action=action)
         return added
 
     add("list", _list, "list the project's templates")
@@ -56,78 +46,57 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
     previewing.add_argument("--title", default="Reading Maps", help="title of the course")
 
 
-def _status(action: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
-    try:
-        action(options)
-    except _Stop as problem:
-        print(*problem.lines, sep="\n", file=sys.stderr)
-        return problem.status
+def _list(_: argparse.Namespace) -> int:
+    with operators.project() as (project, place):
+        print(f"bin/admin: looking at {place}", file=sys.stderr)
+        for template in project.templates():
+            print(f"{template['name']}  {template['paper']}  changed {template['updated_at']}")
     return DONE
 
 
-def _list(_: argparse.Namespace) -> None:
-    with _project("looking at") as project:
-        for template in project.templates():
-            print(f"{template['name']}  {template['paper']}  changed {template['updated_at']}")
-
-
-def _put(options: argparse.Namespace) -> None:
+def _put(options: argparse.Namespace) -> int:
     source = _source(options.file)
     # Better refused here than by the job of a learner who waits for a certificate.
     _rendered(options.file, source, options.paper)
     name = options.name or options.file.stem
-    with _project("putting into") as project:
+    with operators.project() as (project, place):
+        print(f"bin/admin: putting into {place}", file=sys.stderr)
         done = project.put_template(name, source, options.paper)
     print(f"template {name}: {'kept' if done['changed'] else 'nothing to change'}")
+    return DONE
 
 
-def _show(options: argparse.Namespace) -> None:
+def _show(options: argparse.Namespace) -> int:
     if options.name is None:
         from shared import rendering
 
         print(rendering.SHIPPED.read_text("utf-8"), end="")
-        return
-    with _project("looking at") as project:
+        return DONE
+    with operators.project() as (project, place):
+        print(f"bin/admin: looking at {place}", file=sys.stderr)
         found = project.templates(options.name)
     if not found:
-        raise _Stop(REFUSED, f"bin/admin: there is no template {options.name}")
+        raise Stop(REFUSED, f"bin/admin: there is no template {options.name}")
     print(found[0]["source"], end="")
+    return DONE
 
 
-def _preview(options: argparse.Namespace) -> None:
+def _preview(options: argparse.Namespace) -> int:
     if sys.stdout.isatty():
-        raise _Stop(USAGE, "bin/admin: a PDF is nothing for a terminal; add > certificate.pdf")
+        raise Stop(USAGE, "bin/admin: a PDF is nothing for a terminal; add > certificate.pdf")
     source = _source(options.file)
     pdf = _rendered(options.file, source, options.paper, options.name, options.title)
     sys.stdout.buffer.write(pdf)
-
-
-@contextlib.contextmanager
-def _project(doing: str) -> Iterator[Project]:
-    """The project to work on; what it refuses ends the command."""
-    # Here, because a preview needs no client and should not pay for one.
-    from shared import admin
-
-    try:
-        project, place = admin.find(os.environ)
-    except admin.NoProject as problem:
-        raise _Stop(USAGE, f"bin/admin: {problem}") from None
-    with project:
-        print(f"bin/admin: {doing} {place}", file=sys.stderr)
-        try:
-            yield project
-        except admin.Refused as problem:
-            lines = (f"  {line}" for line in problem.details)
-            raise _Stop(REFUSED, f"bin/admin: {problem}", *lines) from None
+    return DONE
 
 
 def _source(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except OSError as problem:
-        raise _Stop(REFUSED, f"{file}: {problem.strerror}") from None
+        raise Stop(REFUSED, f"{file}: {problem.strerror}") from None
     except UnicodeDecodeError:
-        raise _Stop(REFUSED, f"{file}: is not UTF-8 text") from None
+        raise Stop(REFUSED, f"{file}: is not UTF-8 text") from None
 
 
 def _rendered(
@@ -155,4 +124,4 @@ def _rendered(
     try:
         return rendering.render(facts, source, paper)
     except rendering.RenderError as problem:
-        raise _Stop(REFUSED, f"{file}: {problem}") from None
+        raise Stop(REFUSED, f"{file}: {problem}") from None

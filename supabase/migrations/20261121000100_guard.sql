@@ -56,8 +56,8 @@ begin
           'set_course_status', 'set_lesson_prerequisites', 'set_module_prerequisites', 'set_quiz',
           'settle_course', 'start_attempt', 'start_cycle', 'start_lesson', 'start_module',
           'submit_attempt', 'submit_quiz', 'uncomplete_lesson', 'unexcuse_lesson',
-          'unsubscribe_mail', 'update_lesson', 'update_module', 'verify_certificate', 'view_lesson',
-          'withdraw_enrollment')
+          'unsubscribe_mail', 'update_course', 'update_lesson', 'update_module',
+          'verify_certificate', 'view_lesson', 'withdraw_enrollment')
       union all
       select 'table, type or function private.' || taken.name
         from (
@@ -86,9 +86,9 @@ begin
             'create_lesson', 'create_module', 'crossing_key', 'dashboard_course',
             'dated_lesson_ids', 'decimal_text', 'defer_settling', 'delete_course', 'delete_lesson',
             'delete_program', 'display_name', 'draw_questions', 'drift_checks', 'drop_jobs',
-            'edit_lesson', 'editors_key', 'elements', 'empty_import', 'enqueue', 'enroll',
-            'enroll_program', 'enrollment_json', 'event_result', 'exception_answer', 'excerpt',
-            'excuse_lesson', 'expire_attempts', 'export_my_data', 'export_notes',
+            'edit_lesson', 'edit_module', 'editors_key', 'elements', 'empty_import', 'enqueue',
+            'enroll', 'enroll_program', 'enrollment_json', 'event_result', 'exception_answer',
+            'excerpt', 'excuse_lesson', 'expire_attempts', 'export_my_data', 'export_notes',
             'extend_enrollment', 'fail', 'fail_job', 'faults_of_quizzes', 'find_next',
             'finish_attempt', 'finish_courses', 'finish_job', 'finish_programs', 'first_begun',
             'first_incomplete', 'first_incomplete_in', 'first_open', 'fold_statistics',
@@ -127,7 +127,7 @@ begin
             'recalculate_slice', 'record_completion', 'record_event', 'record_late_events',
             'record_position', 'record_start', 'record_uncompletion', 'record_view',
             'recount_enrollment', 'recount_modules', 'refusal_of', 'refuse', 'refuse_locked',
-            'refuse_ring', 'refuse_unearned', 'regrade_attempt', 'regrade_lesson',
+            'refuse_ring', 'refuse_rings', 'refuse_unearned', 'regrade_attempt', 'regrade_lesson',
             'reinstate_certificate', 'reissue_certificate', 'rename_cohort', 'render_facts',
             'renewal_notice', 'reopen_lesson_for', 'reorder_lessons', 'replace_lesson',
             'reported_percent', 'require_active', 'require_author', 'require_cohort',
@@ -146,22 +146,23 @@ begin
             'status_list_size', 'streak', 'submit_answer', 'submit_attempt', 'submit_quiz',
             'take_token', 'tell_certificate', 'tell_graded', 'tell_renewals', 'tg_catalog__edit',
             'tg_catalog__lock', 'tg_catalog__rules', 'tg_collection_items__place',
-            'tg_courses__search', 'tg_daily_activity__off', 'tg_enrollments__certificate',
-            'tg_enrollments__counts', 'tg_enrollments__crossing', 'tg_enrollments__event',
-            'tg_jobs__wake', 'tg_lesson_prerequisites__course', 'tg_lessons__counts_from',
-            'tg_lessons__module', 'tg_lessons__quiz_data', 'tg_lessons__search',
-            'tg_lessons__settle', 'tg_module_prerequisites__course', 'tg_modules__settle',
-            'tg_notes__edited', 'tg_notes__place', 'tg_owned__limit', 'tg_owned__lock',
-            'tg_prerequisites__fixed', 'tg_prerequisites__lock', 'tg_prerequisites__ring',
-            'tg_profiles__certificates', 'tg_profiles__forget', 'tg_profiles__timezone',
-            'tg_program_courses__settle', 'tg_program_enrollments__finish',
-            'tg_program_enrollments__lock', 'tg_touch_updated_at', 'tg_users__certificates',
-            'tg_users__forget', 'tg_users__lock', 'tg_users__profile', 'tick', 'tidy_time',
-            'told_fraction', 'too_many', 'touch_day', 'uid', 'uncomplete_lesson', 'unexcuse_lesson',
-            'united_progress', 'unknown_fields', 'unspent', 'unsubscribe_mail', 'update_lesson',
-            'update_module', 'velocity', 'verify_certificate', 'view_fraction', 'view_lesson',
-            'view_report', 'wake_worker', 'wanted_ids', 'watch_credit', 'watch_sessions',
-            'with_grade', 'without_count', 'write_course', 'write_quizzes', 'zone_at')
+            'tg_courses__rings', 'tg_courses__search', 'tg_daily_activity__off',
+            'tg_enrollments__certificate', 'tg_enrollments__counts', 'tg_enrollments__crossing',
+            'tg_enrollments__event', 'tg_jobs__wake', 'tg_lesson_prerequisites__course',
+            'tg_lessons__counts_from', 'tg_lessons__module', 'tg_lessons__quiz_data',
+            'tg_lessons__rings', 'tg_lessons__search', 'tg_lessons__settle',
+            'tg_module_prerequisites__course', 'tg_modules__settle', 'tg_notes__edited',
+            'tg_notes__place', 'tg_owned__limit', 'tg_owned__lock', 'tg_prerequisites__fixed',
+            'tg_prerequisites__lock', 'tg_prerequisites__ring', 'tg_profiles__certificates',
+            'tg_profiles__forget', 'tg_profiles__timezone', 'tg_program_courses__settle',
+            'tg_program_enrollments__finish', 'tg_program_enrollments__lock', 'tg_touch_updated_at',
+            'tg_users__certificates', 'tg_users__forget', 'tg_users__lock', 'tg_users__profile',
+            'tick', 'tidy_time', 'told_fraction', 'too_many', 'touch_day', 'uid',
+            'uncomplete_lesson', 'unexcuse_lesson', 'united_progress', 'unknown_fields', 'unspent',
+            'unsubscribe_mail', 'update_course', 'update_lesson', 'update_module', 'velocity',
+            'verify_certificate', 'view_fraction', 'view_lesson', 'view_report', 'wake_worker',
+            'wanted_ids', 'watch_credit', 'watch_sessions', 'with_grade', 'without_count',
+            'write_course', 'write_quizzes', 'zone_at')
             or taken.name like 'progress\_events\_%')
     ) as found;
 

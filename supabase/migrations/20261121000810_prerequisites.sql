@@ -198,16 +198,16 @@ comment on function private.requirements_of(text[]) is
 revoke execute on function private.requirements_of(text[]) from public;
 
 -- Level by level, each node once: a shortest way, however many ways there are.
-create function private.prerequisite_path(p_from text, p_to text) returns text[]
+create function private.prerequisite_path(p_from text, p_to text[]) returns text[]
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
   v_asked jsonb := jsonb_build_object(p_from, null);
   v_level text[] := array[p_from];
   v_new jsonb;
-  v_path text[] := array[p_to];
+  v_path text[];
 begin
-  while not v_asked ? p_to loop
+  while not v_asked ?| p_to loop
     select coalesce(jsonb_object_agg(step.requires, step.node), '{}') into v_new
       from (
         select distinct on (r.requires) r.requires, r.node
@@ -221,21 +221,31 @@ begin
     v_asked := v_asked || v_new;
     v_level := array(select jsonb_object_keys(v_new));
   end loop;
+  v_path := array(
+    select t.node from unnest(p_to) with ordinality as t (node, n)
+     where v_asked ? t.node order by t.n limit 1);
   while v_path[1] <> p_from loop
     v_path := (v_asked ->> v_path[1]) || v_path;
   end loop;
   return v_path;
 end
 $$;
-comment on function private.prerequisite_path(text, text) is
-  'The shortest way on which the first waits for the second; null when it does not.';
-revoke execute on function private.prerequisite_path(text, text) from public;
+comment on function private.prerequisite_path(text, text[]) is
+  'The shortest way on which the first waits for one of the others; null when it does not.';
+revoke execute on function private.prerequisite_path(text, text[]) from public;
 
+-- What a module or course requires, its lessons wait for: a ring may lead through one of them only.
 create function private.refuse_ring(p_node text, p_requires text) returns void
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_path text[] := private.prerequisite_path(p_requires, p_node);
+  v_kind text := split_part(p_node, ':', 1);
+  v_id text := split_part(p_node, ':', 2);
+  v_path text[] := private.prerequisite_path(p_requires, p_node || array(
+    select 'lesson:' || l.id from public.lessons l
+     where l.module_id = case when v_kind = 'module' then v_id::uuid end
+        or l.course_id = case when v_kind = 'course' then v_id::bigint end
+     order by l.module_position, l.module_id, l.position, l.id));
   v_ring jsonb;
 begin
   if v_path is null then
@@ -246,7 +256,8 @@ begin
            'id', case when c.id is null then to_jsonb(split_part(x.node, ':', 2)) else to_jsonb(c.id) end,
            'title', coalesce(l.title, m.title, c.title)) order by x.n)
     into v_ring
-    from unnest(p_node || v_path[:cardinality(v_path) - 1]) with ordinality as x (node, n)
+    from unnest(v_path[cardinality(v_path)] || v_path[:cardinality(v_path) - 1])
+           with ordinality as x (node, n)
     left join public.lessons l on 'lesson:' || l.id = x.node
     left join public.modules m on 'module:' || m.id = x.node
     left join public.courses c on 'course:' || c.id = x.node;
@@ -361,6 +372,90 @@ $$;
 comment on function private.tg_prerequisites__fixed() is
   'Leaves one way for new prerequisites to come: the one that looks for rings.';
 revoke execute on function private.tg_prerequisites__fixed() from public;
+
+-- Order, place and what counts close rings too. Every ring has a prerequisite in it, and one that an edit
+-- of a course closes has one of that course's.
+create function private.refuse_rings(p_course_id bigint) returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  r record;
+begin
+  if private.is_in_order(p_course_id) then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('waymark:prerequisites', 0));
+  for r in
+    select 'lesson:' || x.lesson_id as node, 'lesson:' || x.requires_lesson_id as requires
+      from public.lesson_prerequisites x where x.course_id = p_course_id
+    union all
+    select 'module:' || x.module_id, 'module:' || x.requires_module_id
+      from public.module_prerequisites x where x.course_id = p_course_id
+    union all
+    select 'course:' || x.course_id, 'course:' || x.requires_course_id
+      from public.course_prerequisites x where x.course_id = p_course_id
+  loop
+    perform private.refuse_ring(r.node, r.requires);
+  end loop;
+end
+$$;
+comment on function private.refuse_rings(bigint) is
+  'Refuses an edit that closed a ring through any prerequisite of this course.';
+revoke execute on function private.refuse_rings(bigint) from public;
+
+create function private.tg_lessons__rings() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_course_ids bigint[];
+  v_course_id bigint;
+begin
+  -- An import edits first and says later what requires what; then it looks by itself.
+  if current_setting('waymark.rings_later', true) = 'on' then
+    return null;
+  elsif tg_op = 'INSERT' then
+    v_course_ids := array(select distinct n.course_id from new_rows n order by 1);
+  else
+    v_course_ids := array(
+      select distinct n.course_id
+        from new_rows n
+        join old_rows o on o.id = n.id
+       where (n.course_id, n.module_id, n.module_position, n.position, n.is_countable)
+         is distinct from (o.course_id, o.module_id, o.module_position, o.position, o.is_countable)
+       order by 1);
+  end if;
+  foreach v_course_id in array v_course_ids loop
+    perform private.refuse_rings(v_course_id);
+  end loop;
+  return null;
+end
+$$;
+comment on function private.tg_lessons__rings() is
+  'Looks for rings where lessons came, counted or moved, by themselves or with their module.';
+revoke execute on function private.tg_lessons__rings() from public;
+
+create function private.tg_courses__rings() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if current_setting('waymark.rings_later', true) is distinct from 'on' then
+    perform private.refuse_rings(new.id);
+  end if;
+  return null;
+end
+$$;
+comment on function private.tg_courses__rings() is 'Looks for rings in a course that becomes sequential.';
+revoke execute on function private.tg_courses__rings() from public;
+
+create trigger _820_rings_insert after insert on public.lessons
+  referencing new table as new_rows
+  for each statement execute function private.tg_lessons__rings();
+create trigger _820_rings_update after update on public.lessons
+  referencing old table as old_rows new table as new_rows
+  for each statement execute function private.tg_lessons__rings();
+create trigger _820_rings after update of sequential on public.courses
+  for each row when (new.sequential and not old.sequential)
+  execute function private.tg_courses__rings();
 
 create trigger _000_edit before insert or update or delete on public.lesson_prerequisites
   for each statement execute function private.tg_catalog__edit();

@@ -60,25 +60,17 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
+  m public.modules := private.edit_module(p_module_id);
   v_wanted uuid[] := private.wanted_ids(p_requires);
-  v_before uuid[];
-  v_course_id bigint;
-  v_stranger uuid;
-begin
-  select m.course_id into v_course_id from public.modules m where m.id = p_module_id;
-  if not found then
-    perform private.fail('module_not_found', 404, 'Module not found');
-  end if;
-  perform private.require_author(array[v_course_id]);
-  perform private.lock_courses(array[v_course_id]);
-  perform private.require_module(p_module_id, v_course_id);
-  v_before := array(
+  v_before uuid[] := array(
     select r.requires_module_id from public.module_prerequisites r
      where r.module_id = p_module_id order by 1);
+  v_stranger uuid;
+begin
   select w.id into v_stranger
     from unnest(v_wanted) as w (id)
    where w.id <> all (v_before) and not exists (
-     select from public.modules o where o.id = w.id and o.course_id = v_course_id)
+     select from public.modules o where o.id = w.id and o.course_id = m.course_id)
    limit 1;
   if found then
     perform private.fail('invalid_value', 422, 'A module requires modules of its own course',
@@ -90,7 +82,7 @@ begin
         on conflict do nothing;
     delete from public.module_prerequisites r
      where r.module_id = p_module_id and r.requires_module_id <> all (v_wanted);
-    perform private.audit('module.require', v_course_id, null, 'module:' || p_module_id, null,
+    perform private.audit('module.require', m.course_id, null, 'module:' || p_module_id, null,
       jsonb_build_object('requires', v_before), jsonb_build_object('requires', v_wanted));
   end if;
   return jsonb_build_object('module_id', p_module_id, 'requires', v_wanted,
@@ -106,18 +98,13 @@ returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
+  c public.courses := private.open_course(p_course_id);
   v_wanted bigint[] := private.wanted_ids(p_requires);
-  v_before bigint[];
+  v_before bigint[] := array(
+    select r.requires_course_id from public.course_prerequisites r
+     where r.course_id = c.id order by 1);
   v_stranger bigint;
 begin
-  if not exists (select from public.courses where id = p_course_id) then
-    perform private.fail('course_not_found', 404, 'Course not found');
-  end if;
-  perform private.require_author(array[p_course_id]);
-  perform private.lock_courses(array[p_course_id]);
-  v_before := array(
-    select r.requires_course_id from public.course_prerequisites r
-     where r.course_id = p_course_id order by 1);
   select w.id into v_stranger
     from unnest(v_wanted) as w (id)
    where not exists (select from public.courses o where o.id = w.id)

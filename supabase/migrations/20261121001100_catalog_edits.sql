@@ -23,6 +23,27 @@ comment on function private.require_author(bigint[]) is
   'Refuses callers who are neither admin nor author of all these courses.';
 revoke execute on function private.require_author(bigint[]) from public;
 
+create function private.open_course(p_course_id bigint) returns public.courses
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  c public.courses;
+begin
+  if not exists (select from public.courses where id = p_course_id) then
+    perform private.fail('course_not_found', 404, 'Course not found');
+  end if;
+  perform private.require_author(array[p_course_id]);
+  perform private.lock_courses(array[p_course_id]);
+  select * into c from public.courses where id = p_course_id;
+  if not found then
+    perform private.fail('course_not_found', 404, 'Course not found');
+  end if;
+  return c;
+end
+$$;
+comment on function private.open_course(bigint) is 'Authorises and locks the edit of a course; returns its row.';
+revoke execute on function private.open_course(bigint) from public;
+
 -- Finds the lesson, checks the author, locks the course, and reads the row again under the lock.
 create function private.edit_lesson(p_lesson_id uuid, p_other_course_id bigint default null)
 returns public.lessons
@@ -66,6 +87,49 @@ comment on function private.require_module(uuid, bigint) is
   'After the lock: refuses when the module has meanwhile left the course that was locked.';
 revoke execute on function private.require_module(uuid, bigint) from public;
 
+create function private.edit_module(p_module_id uuid) returns public.modules
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_course_id bigint;
+  m public.modules;
+begin
+  select course_id into v_course_id from public.modules where id = p_module_id;
+  if not found then
+    perform private.fail('module_not_found', 404, 'Module not found');
+  end if;
+  perform private.require_author(array[v_course_id]);
+  perform private.lock_courses(array[v_course_id]);
+  perform private.require_module(p_module_id, v_course_id);
+  select * into m from public.modules where id = p_module_id;
+  return m;
+end
+$$;
+comment on function private.edit_module(uuid) is
+  'Authorises and locks the edit of a module; returns its row.';
+revoke execute on function private.edit_module(uuid) from public;
+
+create function private.unknown_fields(p_fields jsonb, p_known text[]) returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_unknown text;
+begin
+  if jsonb_typeof(p_fields) is distinct from 'object' then
+    perform private.fail('invalid_value', 422, 'p_fields must be an object');
+  end if;
+  select string_agg(key, ', ' order by key) into v_unknown
+    from jsonb_object_keys(p_fields) as key
+   where key <> all (p_known);
+  if v_unknown is not null then
+    perform private.fail('unknown_field', 422, 'Unknown field', v_unknown);
+  end if;
+end
+$$;
+comment on function private.unknown_fields(jsonb, text[]) is
+  'Refuses what is no object of these fields.';
+revoke execute on function private.unknown_fields(jsonb, text[]) from public;
+
 create function private.lesson_json(l public.lessons) returns jsonb
 language sql stable security invoker set search_path = ''
 return to_jsonb(l) - 'content' - 'module_position';
@@ -76,31 +140,15 @@ create function private.create_lesson(p_module_id uuid, p_fields jsonb) returns 
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
-  m public.modules;
+  m public.modules := private.edit_module(p_module_id);
   l public.lessons;
-  v_unknown text;
   v_constraint text;
   v_column text;
 begin
-  if jsonb_typeof(p_fields) is distinct from 'object' then
-    perform private.fail('invalid_value', 422, 'p_fields must be an object');
-  end if;
-  select * into m from public.modules where id = p_module_id;
-  if not found then
-    perform private.fail('module_not_found', 404, 'Module not found');
-  end if;
-  perform private.require_author(array[m.course_id]);
-  select string_agg(key, ', ' order by key) into v_unknown
-    from jsonb_object_keys(p_fields) as key
-   where key <> all (array[
-     'slug', 'position', 'title', 'type', 'video_url', 'content', 'duration_seconds', 'is_preview',
-     'is_required', 'weight', 'completion_rule', 'min_view_seconds', 'watch_percent',
-     'pass_percent', 'available_from', 'available_after_days', 'available_after_previous_days']);
-  if v_unknown is not null then
-    perform private.fail('unknown_field', 422, 'Unknown field', v_unknown);
-  end if;
-  perform private.lock_courses(array[m.course_id]);
-  perform private.require_module(p_module_id, m.course_id);
+  perform private.unknown_fields(p_fields, array[
+    'slug', 'position', 'title', 'type', 'video_url', 'content', 'duration_seconds', 'is_preview',
+    'is_required', 'weight', 'completion_rule', 'min_view_seconds', 'watch_percent',
+    'pass_percent', 'available_from', 'available_after_days', 'available_after_previous_days']);
   -- Defaults for what is not given; at the end of the module when no position is given.
   l := jsonb_populate_record(null::public.lessons, jsonb_build_object(
     'id', gen_random_uuid(), 'module_id', m.id, 'course_id', m.course_id,

@@ -684,6 +684,7 @@ begin
       p_headers => '{"Retry-After": "1"}');
   end if;
 
+  perform set_config('waymark.rings_later', 'on', true);
   n := jsonb_populate_record(v_old, private.course_defaults('course')
     || jsonb_strip_nulls(p_document - array['modules', 'certificate'])
     || private.certificate_fields(p_document));
@@ -722,6 +723,8 @@ begin
     v_fields := array_append(v_fields, 'resources');
   end if;
   v_requires := private.import_prerequisites(v_course_id, p_document);
+  perform set_config('waymark.rings_later', '', true);
+  perform private.refuse_rings(v_course_id);
   if (v_requires -> 'course')::boolean then
     v_fields := array_append(v_fields, 'requires');
   end if;

@@ -1,53 +1,11 @@
--- The rest of what authors do to a course without an import: its status, its modules, a lesson's settings
--- and the order of a module. The triggers of the settling migration do what follows.
+-- The rest of what authors do to a course without an import: its settings and status, its modules, a
+-- lesson's settings and the order of a module. The triggers of the settling migration do what follows.
 
 select private.require_free(array[
-  'private.create_module', 'private.open_course', 'private.reorder_lessons', 'private.set_course_status',
-  'private.unknown_fields', 'private.update_lesson', 'private.update_module',
+  'private.create_module', 'private.reorder_lessons', 'private.set_course_status',
+  'private.update_course', 'private.update_lesson', 'private.update_module',
   'public.create_module', 'public.reorder_lessons', 'public.set_course_status',
-  'public.update_lesson', 'public.update_module']);
-
-create function private.open_course(p_course_id bigint) returns public.courses
-language plpgsql volatile security definer set search_path = ''
-as $$
-declare
-  c public.courses;
-begin
-  if not exists (select from public.courses where id = p_course_id) then
-    perform private.fail('course_not_found', 404, 'Course not found');
-  end if;
-  perform private.require_author(array[p_course_id]);
-  perform private.lock_courses(array[p_course_id]);
-  select * into c from public.courses where id = p_course_id;
-  if not found then
-    perform private.fail('course_not_found', 404, 'Course not found');
-  end if;
-  return c;
-end
-$$;
-comment on function private.open_course(bigint) is 'Authorises and locks the edit of a course; returns its row.';
-revoke execute on function private.open_course(bigint) from public;
-
-create function private.unknown_fields(p_fields jsonb, p_known text[]) returns void
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-  v_unknown text;
-begin
-  if jsonb_typeof(p_fields) is distinct from 'object' then
-    perform private.fail('invalid_value', 422, 'p_fields must be an object');
-  end if;
-  select string_agg(key, ', ' order by key) into v_unknown
-    from jsonb_object_keys(p_fields) as key
-   where key <> all (p_known);
-  if v_unknown is not null then
-    perform private.fail('unknown_field', 422, 'Unknown field', v_unknown);
-  end if;
-end
-$$;
-comment on function private.unknown_fields(jsonb, text[]) is
-  'Refuses what is no object of these fields.';
-revoke execute on function private.unknown_fields(jsonb, text[]) from public;
+  'public.update_course', 'public.update_lesson', 'public.update_module']);
 
 create function private.set_course_status(p_course_id bigint, p_status text) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -69,6 +27,65 @@ end
 $$;
 comment on function private.set_course_status(bigint, text) is
   'Publishes a course, takes it back to a draft, or archives it.';
+
+-- Not the slug, which importers find it by, nor the rating, which is not for authors to give.
+create function private.update_course(p_course_id bigint, p_fields jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
+  v_before public.courses := private.open_course(p_course_id);
+  c public.courses;
+  v_constraint text;
+  v_column text;
+begin
+  perform private.unknown_fields(p_fields, array[
+    'title', 'author', 'category', 'description', 'language', 'image_url', 'duration_minutes',
+    'badges', 'collections', 'enrollment_mode', 'content_access', 'sequential', 'max_cycles',
+    'staff_may_override', 'certificate_enabled', 'certificate_min_percent',
+    'certificate_min_score', 'certificate_valid_months', 'certificate_hours',
+    'certificate_template']);
+  if p_fields ? 'staff_may_override' and not private.is_admin() then
+    perform private.fail('not_allowed', 403, 'Only admins may leave overrides to staff');
+  end if;
+  begin
+    c := jsonb_populate_record(v_before, p_fields);
+    if c is not distinct from v_before then
+      return to_jsonb(c);
+    end if;
+    update public.courses
+       set title = c.title,
+           author = c.author,
+           category = c.category,
+           description = c.description,
+           language = c.language,
+           image_url = c.image_url,
+           duration_minutes = c.duration_minutes,
+           badges = c.badges,
+           collections = c.collections,
+           enrollment_mode = c.enrollment_mode,
+           content_access = c.content_access,
+           sequential = c.sequential,
+           max_cycles = c.max_cycles,
+           staff_may_override = c.staff_may_override,
+           certificate_enabled = c.certificate_enabled,
+           certificate_min_percent = c.certificate_min_percent,
+           certificate_min_score = c.certificate_min_score,
+           certificate_valid_months = c.certificate_valid_months,
+           certificate_hours = c.certificate_hours,
+           certificate_template = c.certificate_template
+     where id = p_course_id
+    returning * into c;
+  exception when integrity_constraint_violation or data_exception then
+    get stacked diagnostics v_constraint = constraint_name, v_column = column_name;
+    perform private.fail('invalid_value', 422, 'A field has a value that a course cannot have',
+      coalesce(nullif(v_constraint, ''), nullif(v_column, '')));
+  end;
+  perform private.audit('course.update', p_course_id, null, 'course:' || p_course_id, null,
+    to_jsonb(v_before), to_jsonb(c));
+  return to_jsonb(c);
+end
+$$;
+comment on function private.update_course(bigint, jsonb) is 'Changes a course''s fields.';
 
 create function private.create_module(p_course_id bigint, p_fields jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = ''
@@ -112,22 +129,14 @@ create function private.update_module(p_module_id uuid, p_fields jsonb) returns 
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
-  v_course_id bigint;
-  v_before public.modules;
+  v_before public.modules := private.edit_module(p_module_id);
   m public.modules;
   v_constraint text;
   v_column text;
 begin
-  select course_id into v_course_id from public.modules where id = p_module_id;
-  if not found then
-    perform private.fail('module_not_found', 404, 'Module not found');
-  end if;
-  perform private.open_course(v_course_id);
-  perform private.require_module(p_module_id, v_course_id);
   perform private.unknown_fields(p_fields, array[
     'title', 'description', 'duration_minutes', 'completion_rule', 'available_from',
     'available_after_days', 'available_after_previous_days']);
-  select * into v_before from public.modules where id = p_module_id;
   begin
     m := jsonb_populate_record(v_before, p_fields);
     if m is not distinct from v_before then
@@ -148,7 +157,7 @@ begin
     perform private.fail('invalid_value', 422, 'A field has a value that a module cannot have',
       coalesce(nullif(v_constraint, ''), nullif(v_column, '')));
   end;
-  perform private.audit('module.update', v_course_id, null, 'module:' || p_module_id, null,
+  perform private.audit('module.update', m.course_id, null, 'module:' || p_module_id, null,
     to_jsonb(v_before), to_jsonb(m));
   return to_jsonb(m);
 end
@@ -207,16 +216,10 @@ create function private.reorder_lessons(p_module_id uuid, p_lesson_ids uuid[]) r
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
-  v_course_id bigint;
+  m public.modules := private.edit_module(p_module_id);
   v_before jsonb;
   v_changed boolean;
 begin
-  select course_id into v_course_id from public.modules where id = p_module_id;
-  if not found then
-    perform private.fail('module_not_found', 404, 'Module not found');
-  end if;
-  perform private.open_course(v_course_id);
-  perform private.require_module(p_module_id, v_course_id);
   -- Archived lessons are not shown, and keep their places.
   select coalesce(jsonb_agg(l.id order by l.position, l.id), '[]') into v_before
     from public.lessons l
@@ -232,7 +235,7 @@ begin
    where l.id = wanted.id and l.position <> wanted.n - 1;
   v_changed := found;
   if v_changed then
-    perform private.audit('module.reorder', v_course_id, null, 'module:' || p_module_id, null,
+    perform private.audit('module.reorder', m.course_id, null, 'module:' || p_module_id, null,
       jsonb_build_object('lesson_ids', v_before),
       jsonb_build_object('lesson_ids', to_jsonb(p_lesson_ids)));
   end if;
@@ -248,6 +251,12 @@ language sql volatile security invoker set search_path = ''
 begin atomic select private.set_course_status(p_course_id, p_status); end;
 comment on function public.set_course_status(bigint, text) is
   'Authors and admins: publishes a course, makes it a draft, or archives it. Returns {course_id, status, changed}.';
+
+create function public.update_course(p_course_id bigint, p_fields jsonb) returns jsonb
+language sql volatile security invoker set search_path = ''
+begin atomic select private.update_course(p_course_id, p_fields); end;
+comment on function public.update_course(bigint, jsonb) is
+  'Authors and admins: changes a course''s texts, order, access, cycles or certificates; returns it.';
 
 create function public.create_module(p_course_id bigint, p_fields jsonb) returns jsonb
 language sql volatile security invoker set search_path = ''
@@ -274,12 +283,15 @@ comment on function public.reorder_lessons(uuid, uuid[]) is
   'Authors and admins: puts a module''s lessons in an order. Returns {module_id, changed}.';
 
 revoke execute on function private.set_course_status from public;
+revoke execute on function private.update_course from public;
 revoke execute on function private.create_module from public;
 revoke execute on function private.update_module from public;
 revoke execute on function private.update_lesson from public;
 revoke execute on function private.reorder_lessons from public;
 revoke execute on function public.set_course_status from public, anon, authenticated, service_role;
 grant execute on function public.set_course_status, private.set_course_status to authenticated, service_role;
+revoke execute on function public.update_course from public, anon, authenticated, service_role;
+grant execute on function public.update_course, private.update_course to authenticated, service_role;
 revoke execute on function public.create_module from public, anon, authenticated, service_role;
 grant execute on function public.create_module, private.create_module to authenticated, service_role;
 revoke execute on function public.update_module from public, anon, authenticated, service_role;

@@ -285,9 +285,8 @@ declare
   e public.enrollments;
 begin
   perform private.require_grader(p_course_id);
-  if coalesce(btrim(p_reason), '') = '' or char_length(p_reason) > 2000 then
-    perform private.fail('invalid_value', 422, 'A reason of at most 2000 characters is needed');
-  elsif not exists (select from public.courses c where c.id = p_course_id) then
+  perform private.check_reason(p_reason);
+  if not exists (select from public.courses c where c.id = p_course_id) then
     perform private.fail('course_not_found', 404, 'Course not found');
   end if;
   perform private.lock_for_cycle(p_course_id);

@@ -362,7 +362,7 @@ $$;
 comment on function private.put_program(jsonb) is
   'Makes or changes a program by its slug and settles its learners; the same document again changes nothing.';
 
-create function private.delete_program(p_program_id bigint, p_force boolean) returns void
+create function private.delete_program(p_program_id bigint, p_force boolean) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
@@ -386,6 +386,7 @@ begin
   delete from public.programs where id = p_program_id;
   perform private.audit('program.delete', null, null, 'program:' || p_program_id, null,
     to_jsonb(g), jsonb_build_object('enrollments', v_learners));
+  return jsonb_build_object('program_id', p_program_id, 'enrollments', v_learners);
 end
 $$;
 comment on function private.delete_program(bigint, boolean) is
@@ -511,11 +512,11 @@ comment on function public.put_program(jsonb) is
   'Admins: makes or changes a program by its slug. Returns {program_id, slug, courses, changed}.';
 
 create function public.delete_program(p_program_id bigint, p_force boolean default false)
-returns void
+returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.delete_program(p_program_id, p_force); end;
 comment on function public.delete_program(bigint, boolean) is
-  'Admins: deletes a program; 409 progress_exists unless forced.';
+  'Admins: deletes a program; 409 progress_exists unless forced. Returns {program_id, enrollments}.';
 
 create function public.enroll_program(p_program_id bigint) returns jsonb
 language sql volatile security invoker set search_path = ''

@@ -1,5 +1,5 @@
--- Past progress from another system: enrolments and completions with their own dates, in batches by the
--- service role. Importing the same row again changes nothing, so an import that broke off anywhere is
+-- Past progress from another system: enrolments, completions and scores with their own dates, in batches
+-- by the service role. Importing the same row again changes nothing, so an import that broke off anywhere is
 -- simply run again.
 --
 -- A row is taken or refused by itself; what is refused is told by its line. A completion needs no rule
@@ -20,6 +20,7 @@ create type private.import_row as (
   enrolled_at timestamptz,
   started_at timestamptz,
   completed_at timestamptz,
+  score numeric,
   field text,
   message text
 );
@@ -64,7 +65,8 @@ begin
            x.body ->> 'status' as status,
            nullif(btrim(x.body ->> 'enrolled_at'), '') as enrolled_text,
            nullif(btrim(x.body ->> 'started_at'), '') as started_text,
-           nullif(btrim(x.body ->> 'completed_at'), '') as completed_text
+           nullif(btrim(x.body ->> 'completed_at'), '') as completed_text,
+           nullif(btrim(x.body ->> 'score'), '') as score_text
       from jsonb_array_elements(p_rows) with ordinality as x (body, n)
   ),
   -- Auth keeps addresses in lower case.
@@ -89,7 +91,9 @@ begin
       from placed p
   ),
   lessoned as (
-    select c.*, l.id as lesson_id, l.course_id as lesson_course_id, l.is_preview
+    select c.*, l.id as lesson_id, l.course_id as lesson_course_id, l.is_preview,
+           l.type = 'quiz' or l.completion_rule in ('submit', 'pass') as is_scored,
+           case when c.score_text ~ '^[0-9]{1,3}(\.[0-9]{1,20})?$' then c.score_text::numeric end as score
       from coursed c
       left join public.lessons l on l.id = case
         when c.lesson ~ v_uuid then c.lesson::uuid
@@ -105,7 +109,8 @@ begin
   )
   select array_agg(row(
            t.line, t.user_id, coalesce(t.lesson_course_id, t.course_id), t.lesson_id,
-           t.status, t.enrolled_at, t.started_at, t.completed_at, split_part(f.fault, ': ', 1),
+           t.status, t.enrolled_at, t.started_at, t.completed_at, t.score,
+           split_part(f.fault, ': ', 1),
            substr(f.fault, strpos(f.fault, ': ') + 2))::private.import_row order by t.n)
     into v_rows
     from timed t
@@ -140,6 +145,10 @@ begin
        when t.status = 'in_progress' and t.started_at is null then 'started_at: is missing'
        when t.status is distinct from 'completed' and t.completed_at is not null then
          'completed_at: only what is completed has one'
+       when t.score_text is not null and t.score between 0 and 100 is not true then
+         'score: must be a number from 0 to 100'
+       when t.score is not null and t.status is null then 'status: a score needs one'
+       when t.score is not null and not t.is_scored then 'score: this lesson is no quiz'
      end as fault) as f;
   return coalesce(v_rows, '{}');
 end
@@ -160,6 +169,7 @@ declare
   v_new integer := 0;
   v_completed integer := 0;
   v_started integer := 0;
+  v_scored integer := 0;
   r record;
 begin
   if not private.is_admin() then
@@ -193,6 +203,12 @@ begin
       left join public.user_progress p on p.user_id = y.user_id and p.lesson_id = y.lesson_id
      where p.user_id is null or p.status = 'not_started'
         or (y.status = 'completed' and p.status = 'in_progress');
+    select count(distinct (x.user_id, x.lesson_id)) into v_scored
+      from unnest(v_rows) as x
+      left join public.enrollments e on e.user_id = x.user_id and e.course_id = x.course_id
+     where x.score is not null and not exists (
+       select from public.user_assessment_attempts a
+        where a.user_id = x.user_id and a.lesson_id = x.lesson_id and a.cycle = e.cycle);
   elsif v_rows <> '{}' then
     -- Months before any row is locked; then locks in the order of everybody who holds several.
     for r in
@@ -274,6 +290,49 @@ begin
     select count(*) filter (where w.is_completed), count(*) filter (where not w.is_completed)
       into v_completed, v_started
       from unnest(v_written) as w;
+    -- The best that is told of a lesson; who has tried it here has scores of their own.
+    with told as (
+      select distinct on (x.user_id, x.lesson_id) x.*, coalesce(x.completed_at, x.started_at) as at
+        from unnest(v_rows) as x
+       where x.score is not null
+       order by x.user_id, x.lesson_id, x.score desc, x.line
+    ),
+    made as (
+      insert into public.user_assessment_attempts
+        (user_id, lesson_id, course_id, cycle, number, status, is_imported, started_at, submitted_at,
+         graded_at, pass_percent, questions, total_questions, max_score, score, percent, passed,
+         correct_count)
+      select t.user_id, t.lesson_id, t.course_id, e.cycle, 1, 'graded', true, t.at, t.at, t.at,
+             l.pass_percent, '[]', 0, 100, t.score,
+             private.score_percent(t.score, 100, l.pass_percent), t.score >= l.pass_percent, 0
+        from told t
+        join public.enrollments e on e.user_id = t.user_id and e.course_id = t.course_id
+        join public.lessons l on l.id = t.lesson_id
+       where not exists (
+         select from public.user_assessment_attempts a
+          where a.user_id = t.user_id and a.lesson_id = t.lesson_id and a.cycle = e.cycle)
+       order by t.user_id, t.lesson_id
+      returning *
+    ),
+    scored as (
+      update public.user_progress p
+         set attempts = p.attempts + 1, best_score = greatest(p.best_score, m.percent)
+        from made m
+       where p.user_id = m.user_id and p.lesson_id = m.lesson_id
+    ),
+    history as (
+      insert into public.progress_events
+        (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
+      select m.submitted_at, m.user_id, m.course_id, l.module_id, m.lesson_id, e.id, m.cycle,
+             'attempt_graded', jsonb_build_object(
+               'attempt_id', m.id, 'number', m.number, 'percent', m.percent, 'passed', m.passed,
+               'by', 'import')
+        from made m
+        join public.lessons l on l.id = m.lesson_id
+        join public.enrollments e on e.user_id = m.user_id and e.course_id = m.course_id
+       order by m.submitted_at, m.user_id
+    )
+    select count(*) into v_scored from made;
     perform private.settle_enrollments(v_ids || array(
       select distinct e.id
         from unnest(v_written) as w
@@ -308,9 +367,10 @@ begin
       join public.lessons l on l.id = w.lesson_id
       join public.enrollments e on e.user_id = w.user_id and e.course_id = w.course_id
      order by coalesce(w.completed_at, w.started_at), w.user_id;
-    if v_new + v_completed + v_started > 0 then
+    if v_new + v_completed + v_started + v_scored > 0 then
       perform private.audit('progress.import', null, null, 'import', null, null,
-        jsonb_build_object('enrolled', v_new, 'completed', v_completed, 'started', v_started));
+        jsonb_build_object('enrolled', v_new, 'completed', v_completed, 'started', v_started,
+          'scored', v_scored));
     end if;
   end if;
   return jsonb_build_object(
@@ -318,17 +378,18 @@ begin
     'enrolled', v_new,
     'completed', v_completed,
     'started', v_started,
+    'scored', v_scored,
     'errors', coalesce((
       select jsonb_agg(jsonb_build_object(
                'line', x.line, 'field', x.field, 'message', x.message) order by x.n)
         from unnest(v_all) with ordinality as x (
-          line, user_id, course_id, lesson_id, status, enrolled_at, started_at, completed_at, field,
-          message, n)
+          line, user_id, course_id, lesson_id, status, enrolled_at, started_at, completed_at, score,
+          field, message, n)
        where x.message is not null), '[]'));
 end
 $$;
 comment on function private.import_progress(jsonb, boolean) is
-  'Past enrolments and completions with their dates; {rows, enrolled, completed, started, errors}.';
+  'Past enrolments, completions and scores with their dates; {rows, enrolled, completed, started, scored, errors}.';
 revoke execute on function private.import_progress(jsonb, boolean) from public;
 
 create function public.import_progress(p_rows jsonb, p_dry_run boolean default false)
@@ -336,7 +397,7 @@ returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.import_progress(p_rows, p_dry_run); end;
 comment on function public.import_progress(jsonb, boolean) is
-  'Servers: up to 2000 rows of past progress, again without effect; {rows, enrolled, completed, started, errors}.';
+  'Servers: up to 2000 rows of past progress, again without effect; {rows, enrolled, completed, started, scored, errors}.';
 revoke execute on function public.import_progress(jsonb, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function public.import_progress(jsonb, boolean),

@@ -81,6 +81,16 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
             "reason": "Because",
         },
         "POST admin/cohorts/{cohort}/rename": {"name": "Summer", "reason": "Because"},
+        "POST admin/courses/{course}/cycles": {
+            "user_id": world.users["learner"],
+            "reason": "Because",
+        },
+        "POST admin/users/merge": {
+            "from": str(uuid.uuid4()),
+            "into": str(uuid.uuid4()),
+            "reason": "Because",
+        },
+        "POST admin/programs": {"document": {"slug": "by-route", "title": "New"}},
     }
     quiz = {"lesson": world.lessons["quiz"], "attempt": world.ids["open attempt of learner"]}
     graded = {"attempt": world.ids["attempt of learner"]}

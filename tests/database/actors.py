@@ -195,7 +195,7 @@ select 'enrollment' as what, e.id::text as which,
         or (r.total_weight > 0 and r.completed_weight = r.total_weight
             and e.completed_at is null))
 union all
-select 'module', m.user_id || ' ' || r.module_id, to_jsonb(m), to_jsonb(r)
+select 'module', u.user_id || ' ' || r.module_id, to_jsonb(m), to_jsonb(r)
   from (select user_id, course_id from public.user_progress
          where course_id = any (%(courses)s)
         union

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -53,7 +54,8 @@ def test_completions_keep_their_dates_everywhere(
         *(done(ann, lesson, at) for lesson, at in zip(course.all, times, strict=True)),
         {"user": str(ann), "course": str(course.id), "enrolled_at": "2024-01-01T00:00:00Z"},
     )
-    assert answer == {"rows": 5, "enrolled": 1, "completed": 4, "started": 0, "errors": []}
+    counts = {"rows": 5, "enrolled": 1, "completed": 4, "started": 0, "scored": 0}
+    assert answer == {**counts, "errors": []}
     assert drift(operator, [course.id]) == []
 
     (mine,) = operator.run("select * from public.enrollments where user_id = %s", ann)
@@ -203,6 +205,76 @@ def test_a_bad_row_is_told_by_its_line_and_stops_no_other(
         line: (field, message) for line, (_, field, message) in bad.items()
     }
     assert operator.one("select count(*) from public.user_progress where user_id = %s", ann) == 1
+
+
+def test_scores_are_attempts_of_then(operator: Actor, server: Actor) -> None:
+    quiz = {"type": "quiz", "completion_rule": "pass", "pass_percent": 60}
+    course = make_course(operator, [[quiz, quiz, {}]], certificate_min_score=80)
+    first, second, plain = course.all
+    ann, bob = make_users(operator, 2)
+    rows = [
+        done(ann, first, score="70"),
+        done(ann, first, "2024-02-05", score="90"),
+        done(ann, second, score="82.5"),
+        done(ann, plain),
+        {
+            "user": str(bob),
+            "lesson": str(first),
+            "status": "in_progress",
+            "started_at": DAY,
+            "score": "40",
+        },
+    ]
+    told = load(server, *rows, dry_run=True)
+    assert (told["completed"], told["started"], told["scored"]) == (3, 1, 3)
+    assert load(server, *rows) == told
+    assert drift(operator, [course.id]) == []
+    attempts = operator.run(
+        "select user_id, lesson_id, number, percent, passed, is_imported, submitted_at::date as day"
+        " from public.user_assessment_attempts where course_id = %s order by percent",
+        course.id,
+    )
+    assert [(x["user_id"], x["lesson_id"], x["percent"], x["passed"]) for x in attempts] == [
+        (bob, first, 40, False),
+        (ann, second, Decimal("82.5"), True),
+        (ann, first, 90, True),
+    ]
+    assert {(x["number"], x["is_imported"]) for x in attempts} == {(1, True)}
+    assert attempts[-1]["day"] == date(2024, 2, 5)
+    scores = operator.run(
+        "select best_score, attempts from public.user_progress"
+        " where user_id = %s and lesson_id = any (%s) order by best_score",
+        ann,
+        [first, second],
+    )
+    assert [(x["best_score"], x["attempts"]) for x in scores] == [(Decimal("82.5"), 1), (90, 1)]
+    kinds = operator.run(
+        "select kind, count(*) as n from public.progress_events where user_id = %s group by kind",
+        ann,
+    )
+    assert {x["kind"]: x["n"] for x in kinds}["attempt_graded"] == 2
+    certificate = operator.one("select score from public.certificates where user_id = %s", ann)
+    assert certificate == Decimal("86.25")
+    # Again, and better: who has an attempt keeps it.
+    again = load(server, *rows, done(ann, first, score="100"))
+    assert (again["scored"], again["errors"]) == (0, [])
+
+
+def test_a_score_comes_later_than_its_completion(operator: Actor, server: Actor) -> None:
+    course = make_course(operator, [[{"type": "quiz", "completion_rule": "submit"}]])
+    (ann,) = make_users(operator)
+    load(server, done(ann, course.all[0]))
+    assert load(server, done(ann, course.all[0], score="55"))["scored"] == 1
+    row = operator.run("select * from public.user_progress where user_id = %s", ann)[0]
+    assert (row["best_score"], row["attempts"], row["status"]) == (55, 1, "completed")
+
+
+@pytest.mark.parametrize("score", ["101", "-1", "many", "1e2", "NaN"])
+def test_a_score_that_is_none_is_refused(operator: Actor, server: Actor, score: str) -> None:
+    course = make_course(operator, [[{"type": "quiz"}]])
+    (ann,) = make_users(operator)
+    (error,) = load(server, done(ann, course.all[0], score=score))["errors"]
+    assert error == {"line": 1, "field": "score", "message": "must be a number from 0 to 100"}
 
 
 def test_importing_is_for_servers(

@@ -126,7 +126,7 @@ def test_an_import_that_was_killed_is_run_again(
     assert "\r" not in done.stderr
     assert re.search(r"^2,400 rows: .*; 0 refused\n[0-9.]+ s, [0-9,]+ rows a second$", done.stdout)
     again = imported(stack, file)
-    assert "0 enrolled, 0 completed, 0 started; 0 refused" in again.stdout
+    assert "0 enrolled, 0 completed, 0 started, 0 scored; 0 refused" in again.stdout
 
 
 @pytest.mark.long
@@ -161,7 +161,7 @@ def test_bad_lines_are_told_and_the_others_taken(
         f"{file}:3: line: is no JSON",
         f"{file}:4: completed_at: is no date",
     ]
-    assert "1 completed, 0 started; 3 refused" in done.stdout
+    assert "1 completed, 0 started, 0 scored; 3 refused" in done.stdout
     assert completions(database, course) == 1
     none = imported(stack, tmp_path / "none.csv")
     assert (none.returncode, none.stderr.splitlines()[-1]) == (

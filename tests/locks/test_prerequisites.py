@@ -86,6 +86,118 @@ def test_rings_across_kinds_are_refused(operator: Actor, server: Actor) -> None:
     ]
 
 
+def test_a_ring_through_one_lesson_of_a_module_or_course_is_refused(
+    operator: Actor, server: Actor
+) -> None:
+    """What a module or course requires, each of its lessons waits for."""
+    course = make_course(operator, [2, 1])
+    (one, _), (other,) = course.lessons
+    require(server, "lesson", other, one)
+    first, second = course.modules
+    found = ring(refusal(require, server, "module", first, second))
+    assert found == [str(x) for x in (one, second, other)]
+    # Lessons of several courses: one has moved.
+    near, far = make_course(operator, [2]), make_course(operator, [1])
+    a, b = near.all
+    require(server, "lesson", b, a)
+    server.call("move_lesson", p_lesson_id=b, p_module_id=far.modules[0], p_position=9)
+    found = ring(refusal(require, server, "course", near.id, far.id))
+    assert found == [str(x) for x in (a, far.id, far.modules[0], b)]
+
+
+def closes_by_order(operator: Actor, server: Actor) -> tuple[str, dict[str, Any], str, list[Any]]:
+    """A course becomes sequential in which a lesson requires a later one."""
+    course = make_course(operator, [3])
+    first, second, _ = course.all
+    require(server, "lesson", first, second)
+    arguments = {"p_course_id": course.id, "p_fields": {"sequential": True}}
+    raw = f"update public.courses set sequential = true where id = {course.id}"
+    return "update_course", arguments, raw, [first, second]
+
+
+def closes_by_place(operator: Actor, server: Actor) -> tuple[str, dict[str, Any], str, list[Any]]:
+    """Of a sequential course a lesson comes to stand before the one that it requires."""
+    course = make_course(operator, [2], sequential=True)
+    first, second = course.all
+    require(server, "lesson", second, first)
+    arguments = {"p_module_id": course.modules[0], "p_lesson_ids": [second, first]}
+    raw = f"update public.lessons set position = 9 where id = '{first}'"
+    return "reorder_lessons", arguments, raw, [second, first]
+
+
+def closes_by_module(operator: Actor, server: Actor) -> tuple[str, dict[str, Any], str, list[Any]]:
+    """A lesson moves into a module that waits for it."""
+    course = make_course(operator, [1, 1, 2])
+    (first,), _, (third, _) = course.lessons
+    require(server, "module", course.modules[1], course.modules[0])
+    require(server, "lesson", first, third)
+    arguments = {"p_lesson_id": third, "p_module_id": course.modules[1], "p_position": 9}
+    raw = f"update public.lessons set module_id = '{course.modules[1]}' where id = '{third}'"
+    return "move_lesson", arguments, raw, [first, third, course.modules[0]]
+
+
+def closes_by_count(operator: Actor, server: Actor) -> tuple[str, dict[str, Any], str, list[Any]]:
+    """An optional lesson of a sequential course becomes required."""
+    course = make_course(operator, [[{}, {"is_required": False}]], sequential=True)
+    first, second = course.all
+    require(server, "lesson", first, second)
+    arguments = {"p_lesson_id": second, "p_fields": {"is_required": True}}
+    raw = f"update public.lessons set is_required = true where id = '{second}'"
+    return "update_lesson", arguments, raw, [first, second]
+
+
+def closes_by_modules(operator: Actor, server: Actor) -> tuple[str, dict[str, Any], str, list[Any]]:
+    """The modules of a sequential course change places."""
+    course = make_course(operator, [1, 1], sequential=True)
+    first, second = course.all
+    require(server, "lesson", second, first)
+    arguments = {"p_module_id": course.modules[0], "p_course_id": course.id, "p_position": 9}
+    raw = f"update public.modules set position = 9 where id = '{course.modules[0]}'"
+    return "move_module", arguments, raw, [second, first]
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [closes_by_order, closes_by_place, closes_by_module, closes_by_count, closes_by_modules],
+)
+def test_an_edit_that_closes_a_ring_is_refused(
+    operator: Actor, server: Actor, scenario: Callable[..., Any]
+) -> None:
+    function, arguments, raw, expected = scenario(operator, server)
+    assert ring(refusal(server.call, function, **arguments)) == [str(x) for x in expected]
+    with pytest.raises(psycopg.errors.Error) as caught:
+        operator.run(raw)
+    assert ring(Refused.of(caught.value)) == [str(x) for x in expected]
+
+
+def test_an_import_may_turn_order_and_prerequisites_round_together(
+    operator: Actor, server: Actor
+) -> None:
+    def document(*lessons: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "waymark": 1,
+            "slug": slug,
+            "title": "Course",
+            "status": "published",
+            "sequential": True,
+            "modules": [{"slug": "m", "title": "Module", "lessons": list(lessons)}],
+        }
+
+    def lesson(name: str, *requires: str) -> dict[str, Any]:
+        written: dict[str, Any] = {"slug": name, "title": name}
+        return {**written, "requires": list(requires)} if requires else written
+
+    slug = f"rings-{uuid.uuid4()}"
+    server.call("import_course", p_document=document(lesson("a"), lesson("b", "a")))
+    turned = document(lesson("b"), lesson("a", "b"))
+    assert server.call("import_course", p_document=turned)["changed"]
+    # The prerequisite stays and the order does not: no row of prerequisites is new.
+    wrong = document(lesson("a", "b"), lesson("b"))
+    refused = refusal(server.call, "import_course", p_document=wrong)
+    assert len(ring(refused)) == 2
+    assert not server.call("import_course", p_document=turned)["changed"]
+
+
 def test_many_ways_to_one_lesson_are_no_ring(operator: Actor, server: Actor) -> None:
     lessons = things(operator, "lesson", 40)
     for place, lesson in enumerate(lessons):

@@ -108,6 +108,14 @@ COMMANDS: dict[str, tuple[Arguments, set[str]]] = {
         },
         GRADERS,
     ),
+    "start_cycle": (
+        lambda scene: {
+            "p_user_id": scene.users["learner"],
+            "p_course_id": scene.course.id,
+            "p_reason": REASON,
+        },
+        GRADERS,
+    ),
     "replace_lesson": (
         lambda scene: {
             "p_lesson_id": scene.course.lessons[0][0],
@@ -133,9 +141,10 @@ COMMANDS: dict[str, tuple[Arguments, set[str]]] = {
         AUTHORS,
     ),
     "set_course_status": (course(p_status="archived"), AUTHORS),
+    "update_course": (course(p_fields={"sequential": True, "max_cycles": 3}), AUTHORS),
 }
 # Those that ask for a reason, which are all that touch learners.
-REASONED = [name for name in COMMANDS if name not in list(COMMANDS)[-5:]]
+REASONED = [name for name in COMMANDS if name not in list(COMMANDS)[-6:]]
 
 
 @pytest.mark.parametrize("who", EVERYONE)
@@ -252,6 +261,8 @@ def test_staff_do_not_enrol_themselves(scene: Scene) -> None:
         ("assign_cohort", "p_cohort_id", "cohort_not_found"),
         ("rename_cohort", "p_cohort_id", "cohort_not_found"),
         ("bulk_enroll", "p_cohort_id", "cohort_not_found"),
+        ("start_cycle", "p_course_id", "course_not_found"),
+        ("start_cycle", "p_user_id", "not_enrolled"),
         ("replace_lesson", "p_lesson_id", "lesson_not_found"),
         ("replace_lesson", "p_new_lesson_id", "invalid_value"),
         ("update_lesson", "p_lesson_id", "lesson_not_found"),
@@ -259,6 +270,7 @@ def test_staff_do_not_enrol_themselves(scene: Scene) -> None:
         ("update_module", "p_module_id", "module_not_found"),
         ("reorder_lessons", "p_module_id", "module_not_found"),
         ("set_course_status", "p_course_id", "course_not_found"),
+        ("update_course", "p_course_id", "course_not_found"),
     ],
 )
 def test_what_is_not_there_is_said_so(

@@ -204,6 +204,41 @@ def test_authors_change_a_lesson_and_learners_are_settled(scene: Scene) -> None:
     scene.sound()
 
 
+def test_authors_change_a_course(scene: Scene) -> None:
+    author, course = scene.act("author"), {"p_course_id": scene.course.id}
+    fields = {"sequential": True, "max_cycles": None, "badges": ["new"], "certificate_hours": 2.5}
+    answer = author.call("update_course", **course, p_fields=fields)
+    assert fields.items() <= answer.items()
+    (audit,) = scene.audits()
+    assert (audit["action"], audit["before"]["max_cycles"]) == ("course.update", 1)
+    before = scene.look()
+    # The same again writes nothing.
+    assert author.call("update_course", **course, p_fields=fields) == answer
+    for wrong, code in (
+        ({"max_cycles": 0}, "invalid_value"),
+        ({"title": None}, "invalid_value"),
+        ({"badges": "new"}, "invalid_value"),
+        ({"enrollment_mode": "all"}, "invalid_value"),
+        ({"slug": "other"}, "unknown_field"),
+        ({"rating": 5}, "unknown_field"),
+        ({"total_lessons": 0}, "unknown_field"),
+        ({"status": "archived"}, "unknown_field"),
+        # Who may complete lessons for learners is not for them to say.
+        ({"staff_may_override": True}, "not_allowed"),
+    ):
+        with pytest.raises(Refused) as refused:
+            author.call("update_course", **course, p_fields=wrong)
+        assert refused.value.code == code, wrong
+    assert scene.look() == before
+    learner, lessons = scene.act("learner"), scene.course.all
+    with pytest.raises(Refused, match="lesson_locked"):
+        learner.call("complete_lesson", p_lesson_id=lessons[1])
+    scene.act("admin").call("update_course", **course, p_fields={"staff_may_override": True})
+    mine = {"p_user_id": scene.users["learner"], "p_reason": "Seen"}
+    assert author.call("complete_lesson_for", p_lesson_id=lessons[0], **mine)["changed"]
+    scene.sound()
+
+
 def test_authors_make_and_change_modules(scene: Scene) -> None:
     author = scene.act("author")
     made = author.call("create_module", p_course_id=scene.course.id, p_fields={"title": "Third"})

@@ -7,49 +7,65 @@ none of the functions under test.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import Any
 
 from tests.support.model import percent
 
 Row = dict[str, Any]
+# The rows of one table by their key, in order of creation.
+Rows = dict[Any, Row]
+# Whether any row of a learner, or of a course, has changed.
+Touched = Callable[..., bool]
 
 OF_COURSES = "t.course_id = any (%(courses)s)"
 OF_USERS = "t.user_id = any (%(users)s)"
-# What commands of these tests may touch, but for rate buckets, statistics and the queue.
-TABLES = {
-    "courses": "t.id = any (%(courses)s)",
-    "modules": OF_COURSES,
-    "lessons": OF_COURSES,
-    "lesson_prerequisites": OF_COURSES,
-    "module_prerequisites": OF_COURSES,
-    "access_overrides": OF_USERS,
-    "lesson_waivers": OF_USERS,
-    "enrollments": OF_USERS,
-    "user_progress": OF_USERS,
-    "module_progress": OF_USERS,
-    "daily_activity": OF_USERS,
-    "certificates": OF_USERS,
-    "past_cycles": OF_USERS,
-    "past_progress": OF_USERS,
-    "user_assessment_attempts": OF_USERS,
-    "program_enrollments": OF_USERS,
-    "progress_events": f"{OF_USERS} and t.id > %(since)s",
+# What commands of these tests may touch, but for rate buckets, statistics and the queue: which rows
+# are of a world, and their key.
+TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "courses": ("t.id = any (%(courses)s)", ("id",)),
+    "modules": (OF_COURSES, ("id",)),
+    "lessons": (OF_COURSES, ("id",)),
+    "lesson_prerequisites": (OF_COURSES, ("lesson_id", "requires_lesson_id")),
+    "module_prerequisites": (OF_COURSES, ("module_id", "requires_module_id")),
+    "access_overrides": (OF_USERS, ("id",)),
+    "lesson_waivers": (OF_USERS, ("user_id", "lesson_id")),
+    "enrollments": (OF_USERS, ("user_id", "course_id")),
+    "user_progress": (OF_USERS, ("user_id", "lesson_id")),
+    "module_progress": (OF_USERS, ("user_id", "module_id")),
+    "daily_activity": (OF_USERS, ("user_id", "day")),
+    "certificates": (OF_USERS, ("id",)),
+    "past_cycles": (OF_USERS, ("user_id", "course_id", "cycle")),
+    "past_progress": (OF_USERS, ("user_id", "course_id", "cycle", "lesson_id")),
+    "user_assessment_attempts": (OF_USERS, ("id",)),
+    "program_enrollments": (OF_USERS, ("user_id", "program_id")),
 }
-# One statement sees one moment. In order of creation, so that the same chance chooses the same.
-LOOK = (
-    "select jsonb_build_object("
-    + ", ".join(
-        f"'{name}', (select coalesce(jsonb_agg(to_jsonb(t)"
-        + (" - 'quiz_data'" if name == "lessons" else "")
-        + (" order by t.id" if name == "progress_events" else " order by t.created_at, t::text")
-        + f"), '[]') from public.{name} t where {where})"
-        for name, where in TABLES.items()
-    )
-    + ", 'audit', (select coalesce(max(a.id), 0) from public.audit_log a)) as seen"
+# Rows that nobody has written since are known already; how many there are tells what has gone.
+LOOKS = (
+    f"""(select jsonb_build_array(count(*),
+          coalesce(jsonb_agg(to_jsonb(t){" - 'quiz_data'" * (name == "lessons")})
+                     filter (where t.xmin::text::bigint >= %(written)s), '[]'))
+   from public.{name} t where {where}) as {name}"""
+    for name, (where, _) in TABLES.items()
+)
+# One statement sees one moment. The times leave out partitions, which would each be looked through.
+# Short enough for psycopg to remember how it is taken apart.
+LOOK = " ".join(
+    f"""
+select {", ".join(LOOKS)},
+  (select coalesce(jsonb_agg(to_jsonb(t) order by t.id), '[]')
+     from public.progress_events t
+    where {OF_USERS} and t.id > %(since)s
+      and t.occurred_at between %(begun)s and %(now)s) as events,
+  (select coalesce(max(a.id), 0) from public.audit_log a) as audit,
+  pg_snapshot_xmin(pg_current_snapshot())::text::bigint as written
+""".split()
 )
 
 # What else than its own completion may give or take a learner's progress row.
@@ -107,38 +123,68 @@ class Command:
     lesson: str | None = None
 
 
-@dataclass
 class State:
-    """All rows of one moment, and the ways through them."""
+    """All rows of one moment, and the ways through them. Tables that did not change are shared."""
 
-    rows: dict[str, Any]
-    courses: dict[int, Row] = field(init=False)
-    modules: dict[str, Row] = field(init=False)
-    lessons: dict[str, Row] = field(init=False)
-    progress: dict[tuple[str, str], Row] = field(init=False)
-    begun: dict[tuple[str, str], Row] = field(init=False)
-    enrollments: dict[tuple[str, int], Row] = field(init=False)
-    waivers: set[tuple[str, str]] = field(init=False)
+    def __init__(
+        self, rows: dict[str, Rows], events: list[Row], audit: int, last: State | None = None
+    ) -> None:
+        self.rows = rows
+        self.events = events
+        self.audit = audit
+        self.courses = rows["courses"]
+        self.modules = rows["modules"]
+        self.lessons = rows["lessons"]
+        self.progress = rows["user_progress"]
+        self.begun = rows["module_progress"]
+        self.enrollments = rows["enrollments"]
+        self.waivers = rows["lesson_waivers"]
+        if last and last.lessons is self.lessons and last.modules is self.modules:
+            self.order = last.order
 
-    def __post_init__(self) -> None:
-        rows = self.rows
-        self.courses = {x["id"]: x for x in rows["courses"]}
-        self.modules = {x["id"]: x for x in rows["modules"]}
-        self.lessons = {x["id"]: x for x in rows["lessons"]}
-        self.progress = {(x["user_id"], x["lesson_id"]): x for x in rows["user_progress"]}
-        self.begun = {(x["user_id"], x["module_id"]): x for x in rows["module_progress"]}
-        self.enrollments = {(x["user_id"], x["course_id"]): x for x in rows["enrollments"]}
-        self.waivers = {(x["user_id"], x["lesson_id"]) for x in rows["lesson_waivers"]}
+    @staticmethod
+    def table(name: str, known: Rows, count: int, written: list[Row]) -> Rows | None:
+        """A table's rows as they are: those known but for what was written since; none if some
+        have gone."""
+        keys = TABLES[name][1]
+        written.sort(key=lambda x: (x["created_at"], *(str(x[k]) for k in keys)))
+        fresh = {x[keys[0]] if len(keys) == 1 else tuple(x[k] for k in keys): x for x in written}
+        changed = {key: x for key, x in fresh.items() if known.get(key) != x}
+        rows = known | changed if changed else known
+        return rows if len(rows) == count else None
+
+    def changes(self, other: State) -> dict[str, list[tuple[Row | None, Row | None]]]:
+        """The tables that differ, and the rows in which: before and after."""
+        found = {}
+        for name, mine in self.rows.items():
+            theirs = other.rows[name]
+            if mine is not theirs:
+                pairs = [
+                    (mine.get(key), theirs.get(key))
+                    for key in (mine | theirs)
+                    if mine.get(key) is not theirs.get(key) and mine.get(key) != theirs.get(key)
+                ]
+                if pairs:
+                    found[name] = pairs
+        return found
 
     def same(self, other: State) -> list[str]:
         """The tables that differ."""
         return [
-            name
-            for name in self.rows
-            if name != "progress_events" and self.rows[name] != other.rows[name]
-        ] + (["progress_events"] if other.rows["progress_events"] else [])
+            *self.changes(other),
+            *["progress_events"] * bool(other.events),
+            *["audit"] * (self.audit != other.audit),
+        ]
 
     # Counting -------------------------------------------------------------------------------------
+
+    @cached_property
+    def order(self) -> dict[int, list[Row]]:
+        """The lessons that count for those who have no waiver, in learning order, by course."""
+        found = defaultdict(list)
+        for lesson in sorted(filter(self.countable, self.lessons.values()), key=self.place):
+            found[lesson["course_id"]].append(lesson)
+        return found
 
     def countable(self, lesson: Row) -> bool:
         """Whether it counts for those who have no waiver."""
@@ -146,15 +192,11 @@ class State:
 
     def counted(self, user: str, course: int, module: str | None = None) -> list[Row]:
         """The lessons that count for a learner, in learning order."""
-        found = [
+        return [
             x
-            for x in self.lessons.values()
-            if x["course_id"] == course
-            and module in (None, x["module_id"])
-            and self.countable(x)
-            and (user, x["id"]) not in self.waivers
+            for x in self.order.get(course, ())
+            if module in (None, x["module_id"]) and (user, x["id"]) not in self.waivers
         ]
-        return sorted(found, key=self.place)
 
     def place(self, lesson: Row) -> tuple[int, str, int, str]:
         """Where a lesson stands in its course."""
@@ -199,13 +241,13 @@ class State:
         def fulfilled(other: str) -> bool:
             return other in also or self.done(user, other) or (user, other) in self.waivers
 
-        for row in self.rows["module_prerequisites"]:
+        for row in self.rows["module_prerequisites"].values():
             needed = row["requires_module_id"]
             if row["module_id"] == lesson["module_id"] and self.counts(user, needed):
                 mine = self.begun.get((user, needed))
                 if mine is None or mine["completed_at"] is None:
                     return "module"
-        for row in self.rows["lesson_prerequisites"]:
+        for row in self.rows["lesson_prerequisites"].values():
             other = self.lessons.get(row["requires_lesson_id"])
             if row["lesson_id"] != lesson_id or other is None:
                 continue
@@ -232,7 +274,7 @@ class State:
         for row, column in ((module, "module_id"), (lesson, "lesson_id")):
             given = [
                 datetime.fromisoformat(x["available_from"])
-                for x in self.rows["access_overrides"]
+                for x in self.rows["access_overrides"].values()
                 if x["user_id"] == user and x[column] == row["id"]
             ]
             # A learner's own date stands above the lesson's and the module's, where there are any.
@@ -286,41 +328,79 @@ class State:
 
     # What must hold of every moment ---------------------------------------------------------------
 
-    def problems(self) -> Iterator[str]:
-        """All that is wrong with this state."""
-        yield from self._catalogue()
-        yield from self._enrollments()
-        yield from self._modules()
-        yield from self._history()
-        yield from self._certificates()
+    def problems(self, last: State | None = None) -> Iterator[str]:
+        """All that is wrong with this state.
 
-    def _catalogue(self) -> Iterator[str]:
+        Each rule is about one course, one learner, or one learner in one course. So after a `last`
+        state that had no problems, only those are looked at of whom any row has changed.
+        """
+        users: set[str] = set()
+        courses: set[int] = set()
+        for name, pairs in (last.changes(self) if last else {}).items():
+            for row in filter(None, chain.from_iterable(pairs)):
+                if "user_id" in row:
+                    users.add(row["user_id"])
+                else:
+                    courses.add(row["id" if name == "courses" else "course_id"])
+
+        def touched(user: str | None, course: int | None = None) -> bool:
+            return last is None or user in users or course in courses
+
+        yield from self._catalogue(touched)
+        yield from self._enrollments(touched)
+        yield from self._modules(touched)
+        yield from self._history(touched)
+        yield from self._certificates(touched)
+
+    def _catalogue(self, touched: Touched) -> Iterator[str]:
         for course in self.courses.values():
-            mine = [
-                x
-                for x in self.lessons.values()
-                if x["course_id"] == course["id"] and self.countable(x)
-            ]
+            if not touched(None, course["id"]):
+                continue
+            mine = self.order.get(course["id"], [])
             if (course["total_lessons"], course["total_weight"]) != (
                 len(mine),
                 sum(x["weight"] for x in mine),
             ):
                 yield f"course {course['id']} has {course['total_lessons']}, counted {len(mine)}"
         for module in self.modules.values():
+            if not touched(None, module["course_id"]):
+                continue
             mine = [
-                x
-                for x in self.lessons.values()
-                if x["module_id"] == module["id"] and self.countable(x)
+                x for x in self.order.get(module["course_id"], ()) if x["module_id"] == module["id"]
             ]
             gates = [x for x in mine if x["completion_rule"] == "pass"]
             if (module["total_lessons"], module["total_quizzes"]) != (len(mine), len(gates)):
                 yield f"module {module['id']} has other totals than {len(mine)}, {len(gates)}"
+        if any(touched(None, course) for course in self.courses):
+            try:
+                TopologicalSorter(self._waits()).prepare()
+            except CycleError as problem:
+                yield f"these wait for one another: {problem.args[1]}"
         for (user, lesson), row in self.progress.items():
-            if row["course_id"] != self.lessons[lesson]["course_id"]:
+            course_id = self.lessons[lesson]["course_id"]
+            if touched(user, course_id) and row["course_id"] != course_id:
                 yield f"progress of {user} in {lesson} names course {row['course_id']}"
 
-    def _enrollments(self) -> Iterator[str]:
+    def _waits(self) -> dict[str, set[str]]:
+        """What must be done before each lesson may be, and before each module is."""
+        waits = defaultdict(set)
+        for row in self.rows["lesson_prerequisites"].values():
+            waits[row["lesson_id"]].add(row["requires_lesson_id"])
+        for row in self.rows["module_prerequisites"].values():
+            for lesson in self.lessons.values():
+                if lesson["module_id"] == row["module_id"]:
+                    waits[lesson["id"]].add(row["requires_module_id"])
+        for course, counted in self.order.items():
+            for place, lesson in enumerate(counted):
+                waits[lesson["module_id"]].add(lesson["id"])
+                if self.courses[course]["sequential"]:
+                    waits[lesson["id"]] |= {x["id"] for x in counted[:place]}
+        return waits
+
+    def _enrollments(self, touched: Touched) -> Iterator[str]:
         for (user, course), row in self.enrollments.items():
+            if not touched(user, course):
+                continue
             if not 0 <= row["progress_percent"] <= 100:
                 yield f"{user} in {course} has {row['progress_percent']} percent"
             if self.settling(user, course):
@@ -344,7 +424,7 @@ class State:
             if possible and earned == possible and row["completed_at"] is None:
                 yield f"{user} in {course} is done but not completed"
 
-    def _modules(self) -> Iterator[str]:
+    def _modules(self, touched: Touched) -> Iterator[str]:
         needed: dict[tuple[str, str], bool] = {}
         for user, lesson in self.waivers:
             needed.setdefault((user, self.lessons[lesson]["module_id"]), False)
@@ -352,16 +432,18 @@ class State:
             if row["started_at"] is not None:
                 needed[user, self.lessons[lesson]["module_id"]] = True
         for (user, module), started in needed.items():
-            mine = self.begun.get((user, module))
-            if self.passed_by(user, self.modules[module]["course_id"]):
+            course = self.modules[module]["course_id"]
+            if not touched(user, course) or self.passed_by(user, course):
                 continue
+            mine = self.begun.get((user, module))
             if mine is None or (started and mine["started_at"] is None):
                 yield f"{user} has no row of module {module}, or one not begun"
         for (user, module), row in self.begun.items():
             part = self.modules[module]
-            if self.passed_by(user, part["course_id"]):
+            course = part["course_id"]
+            if not touched(user, course) or self.passed_by(user, course):
                 continue
-            counted = self.counted(user, part["course_id"], module)
+            counted = self.counted(user, course, module)
             done = [x for x in counted if self.done(user, x["id"])]
             gates = [[x for x in y if x["completion_rule"] == "pass"] for y in (done, counted)]
             figures = [len(x) for x in (done, counted, *gates)]
@@ -389,42 +471,44 @@ class State:
             if row["status"] != status or (finished and row["completed_at"] is None):
                 yield f"{user} in module {module} is {row['status']}, should be {status}"
 
-    def _history(self) -> Iterator[str]:
+    def _history(self, touched: Touched) -> Iterator[str]:
         past = defaultdict(list)
-        for row in self.rows["past_cycles"]:
-            past[row["user_id"], row["course_id"]].append(row["cycle"])
+        for user, course, cycle in self.rows["past_cycles"]:
+            past[user, course].append(cycle)
         for key, row in self.enrollments.items():
-            if sorted(past[key]) != list(range(1, row["cycle"])):
+            if touched(*key) and sorted(past[key]) != list(range(1, row["cycle"])):
                 yield f"{key} is in cycle {row['cycle']} after {sorted(past[key])}"
         numbers = defaultdict(list)
-        for row in self.rows["user_assessment_attempts"]:
-            numbers[row["user_id"], row["lesson_id"], row["cycle"]].append(row["number"])
+        for row in self.rows["user_assessment_attempts"].values():
+            if touched(row["user_id"]):
+                numbers[row["user_id"], row["lesson_id"], row["cycle"]].append(row["number"])
         for attempt, found in numbers.items():
             if sorted(found) != list(range(1, len(found) + 1)):
                 yield f"attempts of {attempt} are numbered {sorted(found)}"
 
-    def _certificates(self) -> Iterator[str]:
+    def _certificates(self, touched: Touched) -> Iterator[str]:
+        held = [
+            x for x in self.rows["certificates"].values() if touched(x["user_id"], x["course_id"])
+        ]
         live = Counter(
             (x["user_id"], x["course_id"], x["program_id"], x["cycle"])
-            for x in self.rows["certificates"]
+            for x in held
             if x["superseded_at"] is None
         )
         yield from (f"{n} live certificates of {key}" for key, n in live.items() if n > 1)
-        completed = {
-            (x["user_id"], x["course_id"], x["cycle"])
-            for name in ("enrollments", "past_cycles")
-            for x in self.rows[name]
-            if x["completed_at"] is not None
-        }
-        issued = {(x["user_id"], x["course_id"], x["cycle"]) for x in self.rows["certificates"]}
+        issued = {(x["user_id"], x["course_id"], x["cycle"]) for x in held}
         for user, course, cycle in issued:
-            if course is not None and (user, course, cycle) not in completed:
+            row = self.enrollments.get((user, course))
+            if row is None or row["cycle"] != cycle:
+                row = self.rows["past_cycles"].get((user, course, cycle))
+            if course is not None and (row is None or row["completed_at"] is None):
                 yield f"certificate of {user} for {course}, cycle {cycle}, which is not completed"
         for (user, course), row in self.enrollments.items():
             # Who is away gets it on return.
             due = row["status"] == "active" and row["completed_at"] is not None
-            held = (user, course, row["cycle"]) in issued
-            if due and not held and not self.settling(user, course):
+            if not due or not touched(user, course) or self.settling(user, course):
+                continue
+            if (user, course, row["cycle"]) not in issued:
                 yield f"{user} has completed {course} and holds no certificate"
 
 
@@ -445,7 +529,7 @@ def wrong(
     yield from _locks(before, after, command, refusal, now)
     yield from _completions(before, after, command)
     yield from _lasting(before, after, command)
-    yield from after.problems()
+    yield from after.problems(before)
 
 
 def _locks(
@@ -462,7 +546,7 @@ def _locks(
     if command.function in DOORS:
         handed_in = command.function in ("submit_quiz", "start_attempt") and any(
             a["user_id"] == user and a["lesson_id"] == lesson and a["status"] == "in_progress"
-            for a in before.rows["user_assessment_attempts"]
+            for a in before.rows["user_assessment_attempts"].values()
         )
         if refusal is None and lock is not None and not handed_in:
             yield f"accepted, though locked by {lock}"
@@ -487,7 +571,7 @@ def _rule_met(state: State, user: str, lesson: Row, cycle: int) -> bool:
     row = state.progress[user, lesson["id"]]
     tried = [
         a
-        for a in state.rows["user_assessment_attempts"]
+        for a in state.rows["user_assessment_attempts"].values()
         if (a["user_id"], a["lesson_id"], a["cycle"]) == (user, lesson["id"], cycle)
     ]
     match lesson["completion_rule"]:
@@ -512,7 +596,7 @@ def _completions(before: State, after: State, command: Command) -> Iterator[str]
             if (user if command.lesson is None else lesson) not in own:
                 yield f"progress of {user} in {lesson} changed with a command on {own}"
         return
-    events = after.rows["progress_events"]
+    events = after.events
     for kind, keys in (("lesson_completed", fresh), ("lesson_uncompleted", gone)):
         told = Counter((e["user_id"], e["lesson_id"]) for e in events if e["kind"] == kind)
         if told != Counter(keys):
@@ -530,7 +614,7 @@ def _completions(before: State, after: State, command: Command) -> Iterator[str]
         yield f"course_completed is told of {dict(told_of)}, happened to {finished}"
     days: Counter[str] = Counter()
     for state, sign in ((before, -1), (after, 1)):
-        for day in state.rows["daily_activity"]:
+        for day in state.rows["daily_activity"].values():
             days[day["user_id"]] += sign * day["lessons_completed"]
     change = Counter(user for user, _ in fresh)
     change.subtract(user for user, _ in gone)
@@ -546,8 +630,7 @@ def _completions(before: State, after: State, command: Command) -> Iterator[str]
 
 def _lasting(before: State, after: State, command: Command) -> Iterator[str]:
     merged = command.function == "merge_users"
-    ids = [{x["id"] for x in s.rows["certificates"]} for s in (before, after)]
-    if lost := ids[0] - ids[1]:
+    if lost := before.rows["certificates"].keys() - after.rows["certificates"].keys():
         yield f"certificates disappeared: {lost}"
     for key, row in before.enrollments.items():
         now = after.enrollments.get(key)
@@ -575,12 +658,12 @@ def _lasting(before: State, after: State, command: Command) -> Iterator[str]:
             yield f"module {module} of {user} is no longer completed"
     if not merged:
         for name in ("past_cycles", "past_progress"):
-            if any(x not in after.rows[name] for x in before.rows[name]):
+            if any(old is not None for old, _ in before.changes(after).get(name, ())):
                 yield f"{name} was changed"
     else:
         gone = str(command.arguments["p_from"])
         for name, rows in after.rows.items():
-            if name != "audit" and any(x.get("user_id") == gone for x in rows):
+            if any(x.get("user_id") == gone for x in rows.values()):
                 yield f"{name} still has rows of {gone}"
 
 
@@ -594,7 +677,7 @@ def _left_behind(before: State, after: State, key: tuple[str, int]) -> Iterator[
         yield f"{key} begins a cycle with counters"
     kept = {
         x["lesson_id"]: x["status"]
-        for x in after.rows["past_progress"]
+        for x in after.rows["past_progress"].values()
         if (x["user_id"], x["course_id"], x["cycle"]) == (user, course, cycle)
     }
     had = {
@@ -604,7 +687,7 @@ def _left_behind(before: State, after: State, key: tuple[str, int]) -> Iterator[
     }
     open_ones = {
         a["lesson_id"]
-        for a in before.rows["user_assessment_attempts"]
+        for a in before.rows["user_assessment_attempts"].values()
         if a["user_id"] == user and a["status"] == "in_progress"
     }
     for lesson, status in had.items():

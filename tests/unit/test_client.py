@@ -221,6 +221,25 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
         "admin/courses/7/cohorts/assign",
         {"user_ids": [str(LESSON)], "reason": "So"},
     ),
+    (
+        lambda c: c.start_cycle(7, LESSON, "So"),
+        "POST",
+        "admin/courses/7/cycles",
+        {"user_id": str(LESSON), "reason": "So"},
+    ),
+    (
+        lambda c: c.merge_users(LESSON, MODULE, "So"),
+        "POST",
+        "admin/users/merge",
+        {"from": str(LESSON), "into": str(MODULE), "reason": "So"},
+    ),
+    (
+        lambda c: c.put_program({"slug": "p", "title": "P"}),
+        "POST",
+        "admin/programs",
+        {"document": {"slug": "p", "title": "P"}},
+    ),
+    (lambda c: c.delete_program(7, force=True), "POST", "admin/programs/7/delete", {"force": True}),
     (lambda c: c.certificates(), "GET", "certificates", None),
     (
         lambda c: c.certificates(cursor=LESSON, limit=9),

@@ -60,6 +60,30 @@ def test_a_list_of_completed_lessons_in_a_cell(tmp_path: Path, listed: str) -> N
     assert read(tmp_path, text) == [{**row, "lesson": "one"}, {**row, "lesson": "two"}]
 
 
+def test_scores_of_quizzes(tmp_path: Path) -> None:
+    text = (
+        "user,course,lesson,status,percent,updated_at\n"
+        "ann,maps,quiz,completed,87.5 %,2024-01-02\n"
+        "ann,maps,other,in_progress,40,2024-01-03\n"
+        "ann,maps,,,66,\n"
+        "ben,maps,quiz,completed,,2024-01-04\n"
+    )
+    ann = {"user": "ann", "course": "maps"}
+    assert read(tmp_path, text) == [
+        {**ann, "line": 2, "lesson": "quiz", "status": "completed", "completed_at": "2024-01-02",
+         "score": "87.5"},
+        {**ann, "line": 3, "lesson": "other", "status": "in_progress", "started_at": "2024-01-03",
+         "score": "40"},
+        # What a course had as its percent is counted here.
+        {**ann, "line": 4},
+        {"user": "ben", "course": "maps", "line": 5, "lesson": "quiz", "status": "completed",
+         "completed_at": "2024-01-04"},
+    ]  # fmt: skip
+    listed = {"user": "ann", "completed_lessons": [{"id": "quiz", "best_score": 0}]}
+    (row,) = read(tmp_path, json.dumps(listed), "x.jsonl", date="2024-01-01")
+    assert (row["lesson"], row["score"]) == ("quiz", "0")
+
+
 def test_objects_one_a_line(tmp_path: Path) -> None:
     lines = [
         {"user_id": "ann", "lesson_id": "one", "is_completed": True, "completed_at": "2024-01-01"},

@@ -60,6 +60,8 @@ BODIES: dict[str, dict[str, object]] = {
     "Grades": {"grades": []},
     "Reason": {"reason": "Because"},
     "ForLearner": {"user_id": str(uuid.uuid4()), "reason": "Because"},
+    "Merge": {"from": str(uuid.uuid4()), "into": str(uuid.uuid4()), "reason": "Because"},
+    "ProgramDocument": {"document": {"slug": "p", "courses": [{"course": "c", "weight": 2}]}},
     "Replacement": {"new_lesson_id": str(uuid.uuid4()), "reason": "Because"},
     "Extension": {"expires_at": "2030-01-01T00:00:00Z", "reason": "Because"},
     "NewCohort": {"name": "Spring", "reason": "Because"},
