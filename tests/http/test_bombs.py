@@ -5,6 +5,7 @@ Straight at the functions, where no gateway helps. Honest callers are served mea
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -121,3 +122,44 @@ def test_a_flood_of_headers_is_cut(stack: Stack, direct: httpx.Client, flood: st
             pass
     assert sent < 8 * 2**20
     assert direct.get("/health").status_code == 200
+
+
+RPC_BOMBS = {
+    "string": ("\x00", "\ud800", "\u202e" * 1000, "x" * 300_000),
+    "integer": (10**30, -(10**30), 1.5, "x"),
+    "number": (10**400, "x"),
+    "boolean": ("maybe",),
+    "array": (["\x00"], [[[]]], "x"),
+    None: ({"a": "\x00"}, {"a": "\ud800"}, [10**400]),
+}
+DEEP = b'{"a":' * 30_000 + b"1" + b"}" * 30_000
+
+
+def test_no_rpc_has_a_fault_of_its_own(stack: Stack, learner: Learner) -> None:
+    """Straight at PostgREST's door, each argument of each RPC with what it cannot be."""
+    headers = {**learner.headers(), "Content-Type": "application/json"}
+    faults = []
+    secret = {"apikey": stack.secret_key}
+    with httpx.Client(base_url=f"{stack.api_url}/rest/v1", timeout=60) as rest:
+        paths = rest.get("/", headers=secret).json()["paths"]
+        for path, methods in paths.items():
+            if not path.startswith("/rpc/"):
+                continue
+            [body] = [
+                entry["schema"] for entry in methods["post"]["parameters"] if entry.get("in") == "body"
+            ]
+            kinds = {name: told.get("type") for name, told in body.get("properties", {}).items()}
+            for turn in range(4):
+                given = {
+                    name: RPC_BOMBS[kind][turn % len(RPC_BOMBS[kind])]
+                    for name, kind in kinds.items()
+                }
+                answer = rest.post(path, headers=headers, content=json.dumps(given))
+                if answer.status_code >= 500:
+                    faults.append((path, turn, answer.text[:200]))
+            for name in [name for name, kind in kinds.items() if kind is None][:1]:
+                deep = b'{"%s":%s}' % (name.encode(), DEEP)
+                answer = rest.post(path, headers=headers, content=deep)
+                if answer.status_code >= 500:
+                    faults.append((path, name, answer.text[:200]))
+    assert faults == []
