@@ -146,7 +146,9 @@ def test_no_rpc_has_a_fault_of_its_own(stack: Stack, learner: Learner) -> None:
             if not path.startswith("/rpc/"):
                 continue
             [body] = [
-                entry["schema"] for entry in methods["post"]["parameters"] if entry.get("in") == "body"
+                entry["schema"]
+                for entry in methods["post"]["parameters"]
+                if entry.get("in") == "body"
             ]
             kinds = {name: told.get("type") for name, told in body.get("properties", {}).items()}
             for turn in range(4):
