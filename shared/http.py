@@ -22,7 +22,7 @@ from starlette.responses import Response
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from shared import logs
+from shared import logs, telemetry
 from shared.auth import Caller, Door
 from shared.database import Database
 from shared.errors import Problem
@@ -58,6 +58,8 @@ class _App:
         self.config = config
         self.door = Door(config, KeySet(config.jwks_url, config.jwks))
         self.database = Database(config)
+        # One for the process, since servers fork before the first call.
+        self.telemetry = telemetry.configure(config)
         self.any_origin = "*" in config.allowed_origins
         logs.configure(config.log_level)
 
@@ -130,6 +132,7 @@ class Call:
         self.caller: Caller | None = None
         self.error: str | None = None
         self.timings: dict[str, float] = {}
+        self.events: list[str] = []
 
     async def answer(self, functions: tuple[Function, ...]) -> Response:
         """The response, whatever happens."""
@@ -154,6 +157,8 @@ class Call:
         # For HEAD the server leaves the body out.
         response = Response(answer.content, answer.status, self._headers(shared, answer))
         self._log(shared, answer.status, len(answer.content))
+        if shared is not None and shared.telemetry is not None:
+            shared.telemetry.call(self, answer.status, self.events)
         return response
 
     async def _run(self, shared: _App, functions: tuple[Function, ...]) -> Answer:
@@ -279,6 +284,7 @@ class Call:
         if route.report is not None:
             events += route.report(user, self.body, answer)
         for event in events:
+            self.events.append(event.name)
             logs.write("INFO", event.name, {event.name: event.facts, **self._labels()})
 
     def _subject(self) -> dict[str, Any]:

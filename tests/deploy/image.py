@@ -1,4 +1,4 @@
-"""The Dockerfile as data, so that what it would build can be laid out and started without Docker."""
+"""The Dockerfile as data: what it would build can be laid out and started without Docker."""
 
 from __future__ import annotations
 

@@ -48,11 +48,17 @@ def environment(stack: Stack) -> dict[str, str]:
 
 
 @contextmanager
-def started(folder: Path, command: list[str], given: Mapping[str, str]) -> Iterator[httpx.Client]:
-    """A process as a host starts it, from a folder that holds the source, once it answers."""
+def started(
+    folder: Path, command: list[str], given: Mapping[str, str], log: Path | None = None
+) -> Iterator[httpx.Client]:
+    """A process as a host starts it, from a folder that holds the source, once it answers.
+
+    What it writes to stdout comes into `log`.
+    """
     port = unused_port()
     whole = {"HOME": str(folder), **given, "PORT": str(port), "PATH": f"{BIN}:{os.defpath}"}
-    process = subprocess.Popen(command, cwd=folder, env=whole, stdout=subprocess.DEVNULL)
+    with (log or Path(os.devnull)).open("wb") as out:
+        process = subprocess.Popen(command, cwd=folder, env=whole, stdout=out)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
             until = time.monotonic() + 60
