@@ -59,7 +59,7 @@ class Telemetry:
     """The instruments of one process, and where they report to."""
 
     def __init__(self, endpoint: str) -> None:
-        # Here, not above: they take half a second.
+        # Here, not above: they take a quarter of a second.
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.metrics import MeterProvider
