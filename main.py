@@ -16,22 +16,26 @@ import functions.admin  # noqa: E402
 import functions.analytics  # noqa: E402
 import functions.assessments  # noqa: E402
 import functions.certificates  # noqa: E402
+import functions.health  # noqa: E402
 import functions.notifications  # noqa: E402
 import functions.openapi  # noqa: E402
 import functions.progress  # noqa: E402
 import functions.recalculate  # noqa: E402
-from shared import http  # noqa: E402
+from shared import http, server  # noqa: E402
 from shared.settings import SettingsError  # noqa: E402
 
 admin = functions.admin.admin
 analytics = functions.analytics.analytics
 assessments = functions.assessments.assessments
 certificates = functions.certificates.certificates
+health = functions.health.health
 notifications = functions.notifications.notifications
 openapi = functions.openapi.openapi
 progress = functions.progress.progress
 recalculate = functions.recalculate.recalculate
 waymark = http.target("waymark", *functions.FUNCTIONS)
+
+server.limit()
 
 # A wrong environment is to stop the start, not the first learner.
 try:

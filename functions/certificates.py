@@ -125,6 +125,7 @@ ROUTES = (
         "Whether a certificate's code is good",
         who="anyone",
         handler=verify,
+        types=("application/json", "text/html"),
     ),
     Route("GET", "jwks.json", None, "The issuer's keys", who="anyone", handler=key_set),
     Route("GET", "keys/{key}", None, "One of the issuer's keys", who="anyone", handler=key),
@@ -136,6 +137,7 @@ ROUTES = (
         "Which certificates are void, signed",
         who="anyone",
         handler=status,
+        types=(f"application/{LIST_TYPE}",),
     ),
     Route(
         "GET",
@@ -144,6 +146,7 @@ ROUTES = (
         "A certificate as a signed Open Badge",
         who="anyone",
         handler=credential,
+        types=("text/plain", "application/vc+jwt"),
     ),
     Route(
         "GET",
@@ -151,6 +154,7 @@ ROUTES = (
         "get_certificate_pdf",
         "Where the own PDF can be fetched",
         handler=pdf,
+        redirects=True,
     ),
     Route(
         "POST",

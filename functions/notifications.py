@@ -27,7 +27,13 @@ ROUTES = (
         "POST", "read", "mark_notifications_read", "Mark notifications read", body=NotificationsRead
     ),
     Route(
-        "GET", "unsubscribe/{token}", None, "Ask before unsubscribing", who="anyone", handler=ask
+        "GET",
+        "unsubscribe/{token}",
+        None,
+        "Ask before unsubscribing",
+        who="anyone",
+        handler=ask,
+        types=("text/html",),
     ),
     Route(
         "POST",
@@ -37,6 +43,7 @@ ROUTES = (
         body=None,
         who="anyone",
         handler=unsubscribe,
+        types=("application/json", "text/html"),
     ),
 )
 

@@ -100,6 +100,23 @@ class Database:
         except _LOST as error:
             raise _away(error) from None
 
+    async def ping(self) -> None:
+        """Read one row of the catalogue, if there is any, as nobody.
+
+        Raises Problem database_unavailable.
+        """
+        url = URL(f"{self._base}/courses?select=id&limit=1", encoded=True)
+        try:
+            async with pool.session().get(
+                url, headers={"apikey": self._apikey}, allow_redirects=False
+            ) as response:
+                await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _away(error) from None
+        if response.status >= 300:
+            logs.write("ERROR", f"database answered {response.status} to a ping")
+            raise Problem("database_unavailable")
+
     async def _post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> bytes:
         try:
             async with pool.session().post(

@@ -149,6 +149,9 @@ CODES: Mapping[str, Code] = {
         "The certificate is still being made",
         "Its PDF is not there yet; try again after the seconds in Retry-After.",
     ),
+    "body_too_slow": Code(
+        408, "The body did not come", "The request body was not whole after 30 seconds."
+    ),
     "body_too_large": Code(413, "The body is over 1 MiB", "The request body is over 1 MiB."),
     "unsupported_media_type": Code(
         415, "The body must be application/json", "The body is not declared as plain JSON."

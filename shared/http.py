@@ -7,6 +7,7 @@ with the same headers as success.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from starlette.responses import Response
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from shared import logs
+from shared import logs, telemetry
 from shared.auth import Caller, Door
 from shared.database import Database
 from shared.errors import Problem
@@ -31,6 +32,7 @@ from shared.routing import Answer, Event, Function, Route, locate
 from shared.settings import Settings, settings
 
 MAX_BODY = 1024 * 1024
+BODY_SECONDS = 30.0
 ALLOW_HEADERS = (
     "authorization, apikey, content-type, accept, x-client-info, x-retry-count, x-request-id, "
     "x-region, x-supabase-api-version, traceparent, tracestate, baggage"
@@ -45,6 +47,9 @@ _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.!#$&^_-]+\+)?json", re.IGNORECA
 
 Target = Callable[[Request], Awaitable[Response]]
 
+# What every target serves beside its own functions.
+_everywhere: list[Function] = []
+
 
 class _App:
     """What calls share: settings, the door, the database. Nothing about any user."""
@@ -53,6 +58,8 @@ class _App:
         self.config = config
         self.door = Door(config, KeySet(config.jwks_url, config.jwks))
         self.database = Database(config)
+        # One for the process, since servers fork before the first call.
+        self.telemetry = telemetry.configure(config)
         self.any_origin = "*" in config.allowed_origins
         logs.configure(config.log_level)
 
@@ -61,6 +68,11 @@ class _App:
 def app() -> _App:
     """This process's parts, made at the first call (or earlier, to fail early)."""
     return _App(settings())
+
+
+def everywhere(function: Function) -> None:
+    """Serve `function` with every target, under its name."""
+    _everywhere.append(function)
 
 
 def target(name: str, *functions: Function) -> Target:
@@ -106,6 +118,7 @@ class Call:
     """
 
     config: Settings
+    database: Database
     body: Body
 
     def __init__(self, request: Request) -> None:
@@ -119,6 +132,7 @@ class Call:
         self.caller: Caller | None = None
         self.error: str | None = None
         self.timings: dict[str, float] = {}
+        self.events: list[str] = []
 
     async def answer(self, functions: tuple[Function, ...]) -> Response:
         """The response, whatever happens."""
@@ -143,12 +157,14 @@ class Call:
         # For HEAD the server leaves the body out.
         response = Response(answer.content, answer.status, self._headers(shared, answer))
         self._log(shared, answer.status, len(answer.content))
+        if shared is not None and shared.telemetry is not None:
+            shared.telemetry.call(self, answer.status, self.events)
         return response
 
     async def _run(self, shared: _App, functions: tuple[Function, ...]) -> Answer:
         request = self.request
-        self.config, self._database = shared.config, shared.database
-        self.function, path = locate(functions, request.scope["path"])
+        self.config, self.database = shared.config, shared.database
+        self.function, path = locate(functions, request.scope["path"], _everywhere)
         self.route, raw_ids = self.function.find(request.method, path)
 
         if self.route.who != "machine":
@@ -185,7 +201,7 @@ class Call:
             raise TypeError("this route has no RPC")
         started = perf_counter()
         try:
-            return await self._database.call(
+            return await self.database.call(
                 self.route.rpc,
                 {**self.ids, **self.body.arguments()},
                 token=self.caller.token if self.caller else None,
@@ -201,7 +217,10 @@ class Call:
         return accepted.best_match(types, default=types[0])
 
     async def _read(self) -> bytes:
-        """The body's bytes. Raises Problem body_too_large or unsupported_media_type."""
+        """The body's bytes.
+
+        Raises Problem body_too_large, body_too_slow or unsupported_media_type.
+        """
         headers = self.request.headers
         declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > MAX_BODY:
@@ -209,11 +228,15 @@ class Call:
         parts: list[bytes] = []
         size = 0
         # The length is only a claim, and a chunked body makes none: count what comes.
-        async for part in self.request.stream():
-            size += len(part)
-            if size > MAX_BODY:
-                raise Problem("body_too_large")
-            parts.append(part)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in self.request.stream():
+                    size += len(part)
+                    if size > MAX_BODY:
+                        raise Problem("body_too_large")
+                    parts.append(part)
+        except TimeoutError:
+            raise Problem("body_too_slow", headers={"Connection": "close"}) from None
         content_type = headers.get("content-type", "application/json").partition(";")[0].strip()
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if size and (encoding != "identity" or not _JSON_TYPE.fullmatch(content_type)):
@@ -261,6 +284,7 @@ class Call:
         if route.report is not None:
             events += route.report(user, self.body, answer)
         for event in events:
+            self.events.append(event.name)
             logs.write("INFO", event.name, {event.name: event.facts, **self._labels()})
 
     def _subject(self) -> dict[str, Any]:

@@ -371,6 +371,8 @@ class Recalculation(Body):
 
 B = TypeVar("B", bound=Body)
 
+# So many faults of a body are named: who sends a megabyte of them is told no megabyte.
+_NAMED = 20
 # pydantic's kinds of error that are about form rather than worth; all else is invalid_value.
 _TYPE_ERRORS = ("_type", "_parsing", "int_from_float")
 
@@ -418,7 +420,7 @@ def _problem(error: ValidationError) -> Problem:
         {"field": _field(entry["loc"]), "problem": _sentence(entry)}
         for entry in found
         if _code(entry["type"]) == worst
-    ]
+    ][:_NAMED]
     return Problem(worst, details=details)
 
 

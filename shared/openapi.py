@@ -99,9 +99,10 @@ def _operation(function: Function, route: Route, schemas: Mapping[str, Json]) ->
                 "description": f"The answer of the RPC `{route.rpc}`."
                 if route.rpc and not route.handler
                 else "Done.",
-                "content": _json({"type": ["object", "null"]}),
+                "content": {media: {"schema": _answer(media)} for media in route.types},
             },
-            "default": {"$ref": "#/components/responses/Refusal"},
+            **({"303": {"description": "Where it is."}} if route.redirects else {}),
+            **{status: {"$ref": "#/components/responses/Refusal"} for status in _refusals(route)},
         },
     }
     if route.method != "GET" and route.body not in (None, Empty):
@@ -110,6 +111,23 @@ def _operation(function: Function, route: Route, schemas: Mapping[str, Json]) ->
         needed = bool(schemas[route.body.__name__].get("required"))
         operation["requestBody"] = {"required": needed, "content": _json(schema)}
     return operation
+
+
+def _answer(media: str) -> Json:
+    return {"type": ["object", "null"]} if media == "application/json" else {"type": "string"}
+
+
+def _refusals(route: Route) -> Iterator[str]:
+    """The statuses that the boundary itself gives; those of the rules come under `default`."""
+    fields = route.body is not None and (route.method != "GET" or route.body is not Empty)
+    if any(PARAMETERS[name][1] in (uuid_id, course_id) for name in route.parameters) or fields:
+        yield "400"
+    yield "401"
+    if fields and route.method != "GET":
+        yield from ("408", "413", "415")
+    if fields:
+        yield "422"
+    yield "default"
 
 
 def _parameters(route: Route, schemas: Mapping[str, Json]) -> Iterator[Json]:

@@ -75,7 +75,8 @@ class Route:
     """One row of a function's table. `path` has no leading slash; "" is the function's own path.
 
     The answer is the RPC's, or what `handler` makes of it. `body` is what comes as JSON, or as the
-    query of a GET; None is for handlers who do not mind what comes.
+    query of a GET; None is for handlers who do not mind what comes. `types` are the media types
+    that the answer may have; `redirects` says that it may also be a 303.
     """
 
     method: str
@@ -87,6 +88,8 @@ class Route:
     report: Report | None = None
     who: Who = "user"
     handler: Handler | None = None
+    types: Sequence[str] = ("application/json",)
+    redirects: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -135,16 +138,18 @@ class Function:
         raise Problem("route_not_found")
 
 
-def locate(functions: Sequence[Function], path: str) -> tuple[Function, str]:
+def locate(
+    functions: Sequence[Function], path: str, others: Sequence[Function] = ()
+) -> tuple[Function, str]:
     """Which of `functions` a request path means, and the rest of the path for it.
 
     /functions/v1/progress/x, /progress/x and, where one function has a host to itself, /x are all
-    the same. Raises Problem route_not_found.
+    the same. `others` are found by their name only. Raises Problem route_not_found.
     """
     parts = path.strip("/").split("/")
     if tuple(parts[:2]) == PREFIX:
         parts = parts[2:]
-    for function in functions:
+    for function in (*functions, *others):
         if parts and parts[0] == function.name:
             return function, "/".join(parts[1:])
     if len(functions) == 1:

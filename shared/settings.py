@@ -61,6 +61,7 @@ class Settings:
     allowed_origins: tuple[str, ...]
     log_level: str
     google_project: str | None
+    telemetry_url: str | None
     trusted_proxies: int
     worker: Worker | None
     # The first key goes along to PostgREST's gateway; any of them as Bearer means "signed out".
@@ -88,6 +89,7 @@ def read(env: Mapping[str, str]) -> Settings:
         allowed_origins=_origins(env),
         log_level=_level(env),
         google_project=env.get("GOOGLE_CLOUD_PROJECT") or None,
+        telemetry_url=_url(env, "OTEL_EXPORTER_OTLP_ENDPOINT"),
         worker=_worker(env, functions_url),
         public_keys=_public_keys(env),
         trusted_proxies=_proxies(env),

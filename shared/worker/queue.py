@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from shared import admin, logs
+from shared import admin, logs, telemetry
 from shared.errors import Problem
 from shared.settings import SettingsError, environment, settings
 from shared.settings import Worker as Config
@@ -54,9 +54,15 @@ class Report:
 class Worker:
     """Works for one project."""
 
-    def __init__(self, config: Config, service: admin.Service) -> None:
+    def __init__(
+        self,
+        config: Config,
+        service: admin.Service,
+        told: telemetry.Telemetry | None = None,
+    ) -> None:
         self._config = config
         self._service = service
+        self._telemetry = told
         self._kept_up = -UPKEEP_SECONDS
 
     async def work(self) -> Report:
@@ -80,7 +86,20 @@ class Worker:
                 drifted = isinstance(drift, dict) and drift["drifted"] > 0
                 severity = "ERROR" if drifted else "INFO"
                 logs.write(severity, "maintenance", {"maintenance": answer})
+            if self._telemetry is not None:
+                await self._tell(self._telemetry)
         return report
+
+    async def _tell(self, told: telemetry.Telemetry) -> None:
+        """The database's own figures, for the gauges."""
+        try:
+            told.health(
+                await self._service.rpc("get_queue_health", {}),
+                await self._service.rpc("get_drift_health", {}),
+                await self._service.rpc("get_activity_health", {}),
+            )
+        except admin.Refused as error:
+            logs.write("WARNING", f"health cannot be told: {type(error).__name__}")
 
     async def drain(
         self, jobs: int = JOBS, seconds: float = SECONDS, lease_seconds: int = LEASE_SECONDS
@@ -126,6 +145,15 @@ class Worker:
             await hands.close()
 
     async def _do(self, hands: Kind, job: dict[str, Any], deadline: float, report: Report) -> None:
+        began = time.monotonic()
+        outcome = await self._outcome(hands, job, deadline, report)
+        if self._telemetry is not None:
+            self._telemetry.job(job["kind"], outcome, time.monotonic() - began)
+
+    async def _outcome(
+        self, hands: Kind, job: dict[str, Any], deadline: float, report: Report
+    ) -> str:
+        """Do a job and report it: done, failed, dead or lost."""
         facts = {"job": job["id"], "attempt": job["attempts"], **hands.subject(job["facts"])}
         _log("INFO", f"{hands.noun}_triggered", facts)
         try:
@@ -134,16 +162,15 @@ class Worker:
                 result = await hands.do(job["facts"])
         except TimeoutError:
             late = Failure("not done before the lease ended")
-            await self._fail(hands, job, late, facts, report)
-            return
+            return await self._fail(hands, job, late, facts, report)
         except Exception as error:
-            await self._fail(hands, job, error, facts, report)
-            return
+            return await self._fail(hands, job, error, facts, report)
         if await self._report("finish_job", job, {"p_result": result}, "finished"):
             report.done += 1
             _log("INFO", f"{hands.noun}_{hands.done}", {**facts, **result})
-        else:
-            _log("WARNING", f"{hands.noun}_lost", facts)
+            return "done"
+        _log("WARNING", f"{hands.noun}_lost", facts)
+        return "lost"
 
     async def _fail(
         self,
@@ -152,7 +179,7 @@ class Worker:
         error: Exception,
         facts: dict[str, Any],
         report: Report,
-    ) -> None:
+    ) -> str:
         reason = str(error) if isinstance(error, (Failure, admin.Refused)) else _reason(error)
         tries = error.tries if isinstance(error, Failure) else None
         permanent = tries is not None and job["attempts"] >= tries
@@ -165,6 +192,7 @@ class Worker:
         # The reason may quote what people wrote: it stands in the queue, not in the log.
         facts = {**facts, "error": type(error).__name__, "dead": dead}
         _log("ERROR" if dead else "WARNING", f"{hands.noun}_failed", facts)
+        return "dead" if dead else "failed"
 
     async def _report(
         self, function: str, job: dict[str, Any], what: dict[str, Any], word: str
@@ -204,6 +232,6 @@ def worker() -> Worker:
     if config is None:
         raise SettingsError("WAYMARK_WORKER_SECRET is not set")
     try:
-        return Worker(config, admin.service(environment()))
+        return Worker(config, admin.service(environment()), telemetry.configure(settings()))
     except admin.NoProject as error:
         raise SettingsError(str(error)) from None

@@ -1,21 +1,44 @@
 -- Catalogue edits by RPC, for authors and admins. Each locks its courses first, edits one thing, and
 -- writes the audit log; the triggers of the settling migration do the rest.
 
+-- Course numbers are counted up: whoever may not see a draft is not to learn that there is one.
+create function private.refuse_stranger(p_course_id bigint, p_message text) returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if not exists (
+    select from public.courses c
+     where c.id = p_course_id
+       and (c.status = 'published' or c.id in (select private.my_course_ids())))
+  then
+    perform private.fail('course_not_found', 404, 'Course not found');
+  end if;
+  perform private.fail('not_allowed', 403, p_message);
+end
+$$;
+comment on function private.refuse_stranger(bigint, text) is
+  'Refuses what is for the staff of a course: not_allowed, or 404 where the caller may not see the course.';
+revoke execute on function private.refuse_stranger(bigint, text) from public;
+
 create function private.require_author(p_course_ids bigint[]) returns void
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_course_id bigint;
 begin
   if private.is_admin() then
     return;
   end if;
   perform private.require_user();
-  if exists (
-    select from unnest(p_course_ids) as wanted (id)
-     where not exists (
-       select from public.course_staff s
-        where s.course_id = wanted.id and s.user_id = private.uid() and s.role = 'author'))
-  then
-    perform private.fail('not_allowed', 403, 'Only authors of this course may do this');
+  select wanted.id into v_course_id
+    from unnest(p_course_ids) with ordinality as wanted (id, place)
+   where not exists (
+     select from public.course_staff s
+      where s.course_id = wanted.id and s.user_id = private.uid() and s.role = 'author')
+   order by wanted.place
+   limit 1;
+  if found then
+    perform private.refuse_stranger(v_course_id, 'Only authors of this course may do this');
   end if;
 end
 $$;
@@ -279,10 +302,10 @@ begin
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;
+  perform private.require_author(array[v_before.course_id, p_course_id]);
   if not exists (select from public.courses where id = p_course_id) then
     perform private.fail('course_not_found', 404, 'Course not found');
   end if;
-  perform private.require_author(array[v_before.course_id, p_course_id]);
   perform private.lock_courses(array[v_before.course_id, p_course_id]);
   update public.modules
      set course_id = p_course_id, position = p_position
@@ -307,12 +330,12 @@ declare
   c public.courses;
   v_learners bigint;
 begin
+  if not private.is_admin() then
+    perform private.fail('not_allowed', 403, 'Only admins may delete a course');
+  end if;
   select * into c from public.courses where id = p_course_id;
   if not found then
     perform private.fail('course_not_found', 404, 'Course not found');
-  end if;
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may delete a course');
   end if;
   perform private.lock_courses(array[p_course_id]);
   select count(*) into v_learners from public.enrollments where course_id = p_course_id;

@@ -23,7 +23,7 @@ begin
      where s.course_id = p_course_id and s.user_id = private.uid()
        and s.role in ('author', 'instructor'))
   then
-    perform private.fail('not_allowed', 403, 'Only instructors of this course may do this');
+    perform private.refuse_stranger(p_course_id, 'Only instructors of this course may do this');
   end if;
 end
 $$;

@@ -22,10 +22,13 @@ PERSONAS = ("anon", *PEOPLE, "service_role", "waymark_writer")
 # The role that a persona's requests run as.
 ROLES = {
     "anon": "anon",
-    **dict.fromkeys(PEOPLE, "authenticated"),
+    **dict.fromkeys((*PEOPLE, "colleague"), "authenticated"),
     "service_role": "service_role",
     "waymark_writer": "waymark_writer",
 }
+
+# Author of another course (`invite`): here a stranger, whom every verdict on `other` is for, too.
+COLLEAGUE = "colleague"
 
 Connection = psycopg.Connection[Any]
 
@@ -108,11 +111,12 @@ def build(connection: Connection) -> World:
     taken one completion back and viewed its lesson for a second; of its quiz one attempt is
     submitted, waiting for a grade, and one is open. An admin has allowed the learner the
     certificate of `main`. `other` is enrolled in `open` alone, and holds its certificate. Both
-    have a note, and a collection with their course in it. Staff work on `main` and `draft`.
+    have a note, and a collection with their course in it. Staff work on `main` and `draft`; a
+    colleague of theirs on `invite`.
     """
     world = World(connection)
     mark = uuid.uuid4().hex[:12]
-    for person in (*PEOPLE, "newcomer"):
+    for person in (*PEOPLE, "newcomer", COLLEAGUE):
         world.users[person] = str(uuid.uuid4())
         connection.execute(
             "insert into auth.users (id, email, raw_user_meta_data) values (%s, %s, %s)",
@@ -230,6 +234,10 @@ def build(connection: Connection) -> World:
                 "insert into public.course_staff (course_id, user_id, role) values (%s, %s, %s)",
                 [world.courses[course], world.users[role], role],
             )
+    connection.execute(
+        "insert into public.course_staff (course_id, user_id, role) values (%s, %s, 'author')",
+        [world.courses["invite"], world.users[COLLEAGUE]],
+    )
     world.ids["cohort"] = _one(
         connection,
         "insert into public.cohorts (course_id, name) values (%s, 'Autumn') returning id::text",

@@ -323,7 +323,7 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
 
 
 # Verifiers of credentials, mail programs, generators of clients and whoever wakes the worker call
-# these by their URLs.
+# these by their URLs; monitors ask for health.
 OTHERS = (
     "jwks.json",
     "keys/{key}",
@@ -332,6 +332,7 @@ OTHERS = (
     "unsubscribe/{token}",
     "work",
     "openapi.json",
+    "health",
 )
 
 

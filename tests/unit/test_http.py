@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -117,6 +118,24 @@ def test_a_stream_is_cut_at_the_limit_whatever_it_claims(
     assert response.status_code == 413
     assert response.json()["code"] == "body_too_large"
     assert functions.post(COMPLETE, headers=headers, content=b" " * MAX_BODY).status_code == 200
+
+
+def test_a_body_that_does_not_come_is_given_up(
+    functions: httpx.Client, signed_in: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.http.BODY_SECONDS", 0.2)
+
+    def slow() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b" "
+            time.sleep(0.1)
+
+    headers = {**signed_in, "Content-Type": "application/json"}
+    response = functions.post(COMPLETE, headers=headers, content=slow())
+    assert response.status_code == 408
+    assert response.json()["code"] == "body_too_slow"
+    # What may still come is nobody's next request.
+    assert response.headers["connection"] == "close"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""What the docs tell people to type: workflows fit GitHub's schema, gcloud's flags exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+from local.bootstrap import ROOT
+from tests.deploy.test_image import TARGETS
+
+BIN = Path(sys.executable).parent
+DOCS = ROOT / "docs" / "how-to"
+PAGES = ("deploy.md", "upgrade.md", "jobs.md")
+COMMON = {"--region", "--project", "--quiet"}
+SERVICE = COMMON | {
+    "--allow-unauthenticated", "--concurrency", "--cpu", "--max-instances", "--memory",
+    "--min-instances", "--service-account", "--set-env-vars", "--set-secrets", "--timeout",
+    "--update-env-vars", "--update-secrets",
+}  # fmt: skip
+# From the reference of gcloud: the flags of each command that a page of ours uses.
+GCLOUD = {
+    "functions deploy": SERVICE
+    | {"--gen2", "--runtime", "--source", "--entry-point", "--trigger-http",
+       "--set-build-env-vars"},
+    "run deploy": SERVICE | {"--image", "--port", "--no-traffic", "--tag", "--no-cpu-throttling"},
+    "run services update-traffic": COMMON | {"--to-revisions", "--to-latest", "--to-tags"},
+    "run revisions list": COMMON | {"--service", "--limit"},
+    "builds submit": COMMON | {"--tag"},
+    "secrets create": COMMON | {"--data-file", "--replication-policy"},
+    "secrets versions add": COMMON | {"--data-file"},
+    "secrets versions disable": COMMON | {"--secret"},
+    "secrets add-iam-policy-binding": COMMON | {"--member", "--role"},
+    "artifacts repositories create": COMMON | {"--repository-format", "--location"},
+    "scheduler jobs create http": COMMON
+    | {"--schedule", "--http-method", "--uri", "--headers", "--attempt-deadline", "--location"},
+}  # fmt: skip
+
+
+def commands(word: str) -> list[list[str]]:
+    """Every command of the pages that begins with a word, as a shell splits it."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text("utf-8"), re.S):
+            # A text in angle brackets stands for the reader's own.
+            text = re.sub(r"<[^>]*>", "x", block).replace("\\\n", " ")
+            for line in text.splitlines():
+                for part in re.split(r"\s*(?:\||&&)\s*", line.split("  #")[0]):
+                    if part.strip().startswith(f"{word} "):
+                        found.append(shlex.split(part.strip())[1:])
+    return found
+
+
+def test_gcloud_knows_every_command_and_flag() -> None:
+    assert len(commands("gcloud")) > 8
+    for words in commands("gcloud"):
+        text = " ".join(words)
+        [name] = [known for known in GCLOUD if text.startswith(f"{known} ")]
+        flags = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert flags <= GCLOUD[name], (name, flags - GCLOUD[name])
+
+
+def test_entry_points_and_variables_exist() -> None:
+    known = (ROOT / "docs" / "reference" / "environment.md").read_text("utf-8")
+    entries, variables = set(), set()
+    for words in commands("gcloud"):
+        for flag, value in pairwise(words):
+            if flag == "--entry-point":
+                entries.add(value)
+            if flag in ("--set-env-vars", "--set-secrets", "--update-secrets"):
+                variables |= {each.split("=")[0] for each in value.split(",")}
+    assert entries <= {*TARGETS, "$function"}
+    assert len(variables) > 3
+    assert [name for name in variables if f"`{name}`" not in known] == []
+
+
+def test_workflows_fit_the_schema_of_github() -> None:
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    assert len(workflows) == 3
+    done = subprocess.run(
+        [BIN / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    for path in workflows:
+        workflow = yaml.safe_load(path.read_text())
+        # The token that a workflow holds reads, and writes only where a job says so.
+        assert workflow["permissions"] == {"contents": "read"}
+        for job in workflow["jobs"].values():
+            assert job["timeout-minutes"] <= 90
+            for step in job["steps"]:
+                for line in str(step.get("run", "")).splitlines():
+                    assert "${{" not in line, "a value belongs into env, not into the script"
+                    script = re.match(r"\s*(bin/\w+|\.ci/\w+)", line)
+                    assert script is None or (ROOT / script[1]).exists()
