@@ -5,7 +5,7 @@ import { Content } from './content'
 import { Live } from './live'
 import { viewFor } from './routes'
 import { icon } from './ui'
-import { isOffline, Waymark, WaymarkError, type Change } from './waymark'
+import { isOffline, Waymark, WaymarkError, type Change, type News } from './waymark'
 
 export interface Config {
   supabaseUrl: string
@@ -24,6 +24,8 @@ export interface View {
   render(): TemplateResult
   leave?(): void
 }
+
+const REFRESH_MILLISECONDS = 60
 
 export interface User {
   id: string
@@ -48,6 +50,7 @@ export class App {
   private waiting = 0
   private isMenuOpen = false
   private opened = 0
+  private refreshing: ReturnType<typeof setTimeout> | undefined
 
   constructor(
     private readonly root: HTMLElement,
@@ -56,7 +59,12 @@ export class App {
   ) {
     this.waymark = new Waymark({ supabase, ...config })
     this.content = new Content(supabase, this.waymark)
-    this.live = new Live(supabase, config.realtime !== false, () => this.refresh())
+    this.live = new Live(
+      supabase,
+      config.realtime !== false,
+      (news) => this.hear(news),
+      () => (document.documentElement.dataset.live = String(this.live?.isConnected ?? false)),
+    )
     this.waymark.on((change) => this.changed(change))
   }
 
@@ -106,6 +114,15 @@ export class App {
   /** Tell the other windows of this browser that something has changed here. */
   tell(): void {
     this.live.tell()
+  }
+
+  /** Show what has changed elsewhere at once, and read what follows from it a moment later. */
+  private hear(news: News | null): void {
+    if (news && !this.waymark.hear(news)) return
+    if (news && this.state === 'ready') this.update()
+    // One change is told in several rows.
+    clearTimeout(this.refreshing)
+    this.refreshing = setTimeout(() => this.refresh(), REFRESH_MILLISECONDS)
   }
 
   /** Read again what is shown, because it may have changed elsewhere. */

@@ -192,6 +192,17 @@ export class WaymarkError extends Error {
   }
 }
 
+/** What is broadcast on the learner's own channel, `waymark:<user id>`, by its event. */
+export type News =
+  | { event: 'progress'; payload: ProgressNews }
+  | { event: 'notification'; payload: { id: string; kind: string; read_at: string | null } }
+  | { event: 'certificate'; payload: { id: string; course_id: number | null; code: string } }
+
+export interface ProgressNews {
+  progress: Pick<Progress, 'lesson_id' | 'course_id' | 'status' | 'progress' | 'completed_at'> | null
+  enrollment: Enrollment
+}
+
 export type Change =
   | { kind: 'progress'; outcome: Outcome }
   | { kind: 'outbox'; waiting: number }
@@ -232,6 +243,12 @@ export class Waymark {
   tell(change: Change): void {
     if (change.kind === 'progress') this.courses.get(change.outcome.progress.course_id)?.apply(change.outcome)
     for (const listener of this.listeners) listener(change)
+  }
+
+  /** Take in what happened elsewhere. Returns whether it may show: false for an echo of what was done here. */
+  hear({ event, payload }: News): boolean {
+    if (event !== 'progress') return true
+    return this.courses.get(payload.enrollment.course_id)?.hear(payload) ?? true
   }
 
   /** Say who is signed in: the outbox and what is shown belong to one learner. */
@@ -496,10 +513,29 @@ export class CourseView {
   apply({ progress, enrollment }: Outcome): void {
     this.answers++
     const lesson = this.lesson(progress.lesson_id)
-    if (!this.progress || !lesson) return
-    lesson.status = progress.status
-    lesson.progress = progress.progress
+    if (!lesson) return
+    this.put({ progress, enrollment })
     lesson.position_seconds = progress.position_seconds
+  }
+
+  /** Take in what was broadcast; false when it says nothing new, or its own answer is on the way. */
+  hear(news: ProgressNews): boolean {
+    if (!this.progress) return true
+    const before = JSON.stringify(this.progress)
+    if (!this.pending.size) this.put(news)
+    if (JSON.stringify(this.progress) === before) return false
+    // What is being read at this moment may be older.
+    this.answers++
+    return true
+  }
+
+  private put({ progress, enrollment }: ProgressNews): void {
+    const lesson = progress && this.lesson(progress.lesson_id)
+    if (lesson) {
+      lesson.status = progress.status
+      lesson.progress = progress.progress
+    }
+    if (!this.progress) return
     this.progress.completed = enrollment.completed_lessons
     this.progress.total = enrollment.total_lessons
     this.progress.percent = enrollment.progress_percent
