@@ -9,7 +9,7 @@ import uuid
 import httpx
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Account, KnotsCourse, Open
+from tests.browser.conftest import Account, KnotsCourse, Open, make_account
 from tests.stack import Stack
 from tests.support.catalog import make_course
 from tests.support.learners import enroll
@@ -441,6 +441,40 @@ def test_a_locked_lesson_says_why_and_opens_when_its_turn_comes(
     # Without reload.
     expect(tick(page, "Quiz: knots")).not_to_have_class(re.compile("locked"))
     expect(tick(page, "Farewell")).to_have_class(re.compile("locked"))
+
+
+def test_staff_are_led_to_the_report_and_learners_are_not(
+    open_browser: Open, stack: Stack, account: Account, course: KnotsCourse
+) -> None:
+    with stack.connect() as connection:
+        connection.execute(
+            "insert into public.course_staff (user_id, course_id, role)"
+            " values (%s, %s, 'assistant')",
+            (account.id, course.id),
+        )
+        found = connection.execute(
+            "select to_regprocedure("
+            "'public.get_course_report(bigint, uuid, timestamptz, timestamptz)')"
+        ).fetchone()
+    other = make_account(stack, "Ada Learner")
+    start(other, course)
+    learner = open_browser(other).new_page()
+    learner.goto(course.url())
+    expect(learner.get_by_role("link", name="Start learning")).to_be_visible()
+    expect(learner.get_by_role("link", name="Report")).to_have_count(0)
+    page = open_browser(account).new_page()
+    page.goto(course.url())
+    link = page.get_by_role("link", name="Report")
+    expect(link).to_be_visible()
+    if found == (None,):
+        return
+    with other.learner.client() as client:
+        client.complete_lesson(course.lessons["rope"])
+    link.click()
+    expect(page.get_by_role("heading", name="How learners are doing")).to_be_visible()
+    expect(page.locator(".tiles")).to_contain_text("1 have started")
+    row = page.locator(".report tbody tr").filter(has_text="What makes a good rope")
+    expect(row).to_contain_text("1 of 1")
 
 
 def test_a_quiz_with_a_time_limit_is_handed_in_when_it_ends(

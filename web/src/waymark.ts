@@ -1,12 +1,14 @@
 /**
  * Waymark in the browser: everything a course player asks of the backend, in one file that a site can
- * lift out as it is. It needs nothing but a supabase-js client.
+ * lift out as it is, with the generated types beside it. It needs nothing but a supabase-js client.
  *
  * Every command may be repeated, so this module repeats them: after `Retry-After`, and from an outbox
  * when there is no network. The database decides; what is shown before its answer is marked as pending
  * and taken back when it refuses.
  */
 import type { SupabaseClient } from '@supabase/supabase-js'
+import type { Database } from './generated/database'
+import type { components, paths } from './generated/functions'
 
 // What the backend answers -----------------------------------------------------------------------
 
@@ -219,6 +221,23 @@ export interface Options {
   storage?: Storage
 }
 
+// What may be asked ------------------------------------------------------------------------------
+
+type Functions = Database['public']['Functions']
+/** An RPC by its name, and what it takes. */
+export type Rpc = {
+  [Name in keyof Functions]: Record<never, never> extends Functions[Name]['Args']
+    ? [name: Name, parameters?: Functions[Name]['Args']]
+    : [name: Name, parameters: Functions[Name]['Args']]
+}[keyof Functions]
+
+type Filled<Path extends string> = Path extends `${infer Before}{${string}}${infer After}`
+  ? `${Before}${string}${Filled<After>}`
+  : Path
+/** A route of the functions, its parameters filled in. */
+export type Route = keyof paths extends infer Path ? (Path extends `/${infer Rest}` ? Filled<Rest> : never) : never
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH'
+
 // The client -------------------------------------------------------------------------------------
 
 const LONGEST_WAIT = 15
@@ -335,7 +354,7 @@ export class Waymark {
   }
 
   /** Call an RPC of the Data API. */
-  async rpc<T>(name: string, parameters: Record<string, unknown> = {}): Promise<T> {
+  async rpc<T>(...[name, parameters]: Rpc): Promise<T> {
     if (!navigator.onLine) throw offline()
     const { data, error, status } = await this.options.supabase.rpc(name, parameters)
     if (error) throw asError(status, error)
@@ -344,8 +363,8 @@ export class Waymark {
 
   /** Call a route of the functions, again after `Retry-After` where it says so. */
   async call<T>(
-    method: string,
-    path: string,
+    method: Method,
+    path: Route,
     body?: unknown,
     { tries = 3, keepalive = false } = {},
   ): Promise<T> {
@@ -374,7 +393,7 @@ export class Waymark {
     }
   }
 
-  private command(lesson: string, kind: 'start' | 'complete', path: string): Promise<Outcome | Queued> {
+  private command(lesson: string, kind: 'start' | 'complete', path: Route): Promise<Outcome | Queued> {
     const key = `${kind} ${lesson}`
     const known = this.underWay.get(key)
     if (known) return known
@@ -639,13 +658,7 @@ export class Outbox {
 
 // Watching and reading -----------------------------------------------------------------------------
 
-interface ViewBody {
-  session_id: string
-  seconds: number
-  position_seconds?: number
-  watched?: [number, number][]
-  progress?: number
-}
+type ViewBody = components['schemas']['View']
 
 const BEAT_SECONDS = 15
 

@@ -48,8 +48,10 @@ export class Notifications implements View {
   }
 
   private async page(after: string | null = null): Promise<Message[]> {
-    const parameters = { p_after: after, p_limit: 20 }
-    const { items } = await this.app.waymark.rpc<{ items: Message[] }>('get_notifications', parameters)
+    const { items } = await this.app.waymark.rpc<{ items: Message[] }>('get_notifications', {
+      p_limit: 20,
+      ...(after && { p_after: after }),
+    })
     this.hasMore = items.length === 20
     return items
   }
