@@ -137,7 +137,7 @@ export interface CourseReport {
   percent: { average: number | null; distribution: number[] | null }
   days_to_complete: { median: number | null }
   scores: { count: number; average: number | null }
-  certificates: { issued: number; revoked: number }
+  certificates: { issued: number }
 }
 
 export interface LessonReport {

@@ -105,7 +105,7 @@ export class Course implements View {
           </p>
           ${this.progress()} ${this.action()}
           ${this.isStaff
-            ? html`<p><a class="quiet" href="#/course/${this.id}/report">${icon('chart')}Report</a></p>`
+            ? html`<p class="staff"><a class="quiet" href="#/course/${this.id}/report">${icon('chart')}Report</a></p>`
             : nothing}
         </div>
       </header>

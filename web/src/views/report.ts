@@ -58,13 +58,16 @@ export class Report implements View {
         ${course.settling ? 'The course is being settled after an edit.' : ''}
       </p>
       <ul class="tiles">
-        ${tile(learners.enrolled, learners.enrolled === 1 ? 'learner' : 'learners', `${learners.started} have started`)}
-        ${tile(learners.active_7_days, 'active this week', `${learners.active_30_days} in 30 days`)}
-        ${tile(share(learners.completion_rate), 'completed', `${learners.completed} learners`)}
+        ${tile(number(learners.enrolled), learners.enrolled === 1 ? 'learner' : 'learners', `${number(learners.started)} have started`)}
+        ${tile(number(learners.active_7_days), 'active this week', `${number(learners.active_30_days)} in 30 days`)}
+        ${tile(
+          share(learners.completion_rate),
+          'completed',
+          `${number(learners.completed)} learners, ${number(certificates.issued)} certificates`,
+        )}
         ${tile(share(percent.average), 'average progress')}
         ${tile(course.days_to_complete.median, 'days to complete', 'median')}
-        ${tile(share(scores.average), 'average score', `${scores.count} attempts`)}
-        ${tile(certificates.issued, 'certificates', certificates.revoked ? `${certificates.revoked} revoked` : '')}
+        ${tile(share(scores.average), 'average score', `${number(scores.count)} attempts`)}
       </ul>
       <section>
         <h2>How far they are</h2>
@@ -90,7 +93,7 @@ export class Report implements View {
                   <th scope="row">${lesson.title}<small>${lesson.module_title}</small></th>
                   <td class="wide">
                     ${bar(lesson.completion_rate ?? 0, `${lesson.title}: completed`)}
-                    <small>${lesson.completed} of ${lesson.learners}</small>
+                    <small>${number(lesson.completed)} of ${number(lesson.learners)}</small>
                   </td>
                   <td>${lesson.stopped || '–'}</td>
                   <td>${minutes(lesson.seconds.median) || '–'}</td>
@@ -120,6 +123,10 @@ export class Report implements View {
         : nothing}
     `
   }
+}
+
+function number(value: number): string {
+  return value.toLocaleString()
 }
 
 function share(value: number | null | undefined): string | null {
