@@ -49,7 +49,11 @@ Claims = Mapping[str, Any]
 
 
 class Refusal(Exception):
-    """A token or a channel that is refused; the text is for the client."""
+    """A token or a channel that is refused, with Realtime's own code and words."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Tokens:
@@ -61,10 +65,11 @@ class Tokens:
 
     def claims(self, token: str) -> Claims:
         """Return a token's claims. Raises Refusal for one that is forged, expired or of no role."""
+        signature = Refusal("JwtSignatureError", "Failed to validate JWT signature")
         try:
             algorithm = jwt.get_unverified_header(token).get("alg", "")
             if algorithm not in self._known:
-                raise Refusal("Failed to validate JWT signature")
+                raise signature
             claims: Claims = jwt.decode(
                 token,
                 self._known[algorithm],
@@ -72,13 +77,17 @@ class Tokens:
                 options={"verify_aud": False, "require": ["exp", "role"]},
             )
         except jwt.ExpiredSignatureError as problem:
-            raise Refusal("Token has expired") from problem
+            raise Refusal("InvalidJWTToken", "Token has expired") from problem
         except jwt.MissingRequiredClaimError as problem:
-            raise Refusal("Fields `role` and `exp` are required in JWT") from problem
+            text = "Fields `role` and `exp` are required in JWT"
+            raise Refusal("InvalidJWTToken", text) from problem
+        except jwt.InvalidSignatureError as problem:
+            raise signature from problem
         except jwt.InvalidTokenError as problem:
-            raise Refusal("The token provided is not a valid JWT") from problem
+            text = "The token provided is not a valid JWT"
+            raise Refusal("MalformedJWT", text) from problem
         if claims["role"] not in ROLES:
-            raise Refusal("The token's role may not listen")
+            raise Refusal("Unauthorized", "The token's role may not listen")
         return claims
 
 
@@ -319,12 +328,12 @@ class Realtime:
         changes = changes if isinstance(changes, list) else []
         try:
             if not channel.topic.startswith(PREFIX) or not channel.name:
-                raise Refusal("You must provide a topic name")
+                raise Refusal("TopicNameRequired", "You must provide a topic name")
             if len(socket.channels) >= CHANNELS:
-                raise Refusal("ChannelRateLimitReached: Too many channels")
+                raise Refusal("ChannelRateLimitReached", "Too many channels")
             claims = await self._admit(channel)
         except Refusal as refusal:
-            socket.reply(message, "error", {"reason": str(refusal)})
+            socket.reply(message, "error", {"reason": f"{refusal.code}: {refusal}"})
             return
         socket.channels[channel.topic] = channel
         self._members[channel.name, channel.is_private].add(channel)
@@ -342,7 +351,8 @@ class Realtime:
         claims = self._tokens.claims(channel.token)
         if channel.is_private and not await self._policies.let(claims, channel.name):
             raise Refusal(
-                f"You do not have permissions to read from this Channel topic: {channel.name}"
+                "Unauthorized",
+                f"You do not have permissions to read from this Channel topic: {channel.name}",
             )
         return claims
 
