@@ -218,7 +218,7 @@ async def _context(stack: Target, browser: Browser, user: str) -> BrowserContext
         "token_type": "bearer",
         "expires_in": 7200,
         "expires_at": int(time.time()) + 7200,
-        "user": {"id": user, "email": "", "user_metadata": {}, "aud": "authenticated"},
+        "user": {"id": user, "email": "", "user_metadata": {}, "app_metadata": {}},
     }
     kept = [{"name": "sb-127-auth-token", "value": json.dumps(session)}]
     state: Any = {"cookies": [], "origins": [{"origin": stack["API_URL"], "localStorage": kept}]}
