@@ -16,45 +16,46 @@ as $$
 declare
   v_told integer := coalesce(nullif(current_setting('waymark.told', true), ''), '0');
   e public.enrollments;
-  v_event text;
+  v_event text := 'progress';
   v_news jsonb;
 begin
-  if new.user_id is null or v_told >= 32 or to_regnamespace('realtime') is null then
+  if new.user_id is null or v_told >= 32 or to_regnamespace('realtime') is null
+     or (tg_table_name = 'enrollments'
+       and current_setting('waymark.told_enrollment', true) = new.id::text)
+  then
     return null;
   end if;
-  if tg_table_name = 'notifications' then
-    v_event := 'notification';
-    v_news := jsonb_build_object('id', new.id, 'kind', new.kind, 'course_id', new.course_id,
-      'data', new.data, 'occurred_at', new.occurred_at, 'read_at', new.read_at);
-  elsif tg_table_name = 'certificates' then
-    v_event := 'certificate';
-    v_news := jsonb_build_object('id', new.id, 'course_id', new.course_id,
-      'program_id', new.program_id, 'cycle', new.cycle, 'code', new.code,
-      'status', private.certificate_status(new), 'course_title', new.course_title,
-      'issued_at', new.issued_at, 'expires_at', new.expires_at,
-      'is_ready', new.rendered_at is not null);
-  else
-    select * into e from public.enrollments x
-     where x.user_id = new.user_id and x.course_id = new.course_id;
-    if tg_table_name = 'user_progress' then
-      v_news := jsonb_build_object('lesson_id', new.lesson_id, 'course_id', new.course_id,
-        'status', new.status, 'progress', new.progress, 'completed_at', new.completed_at);
-    elsif current_setting('waymark.told_enrollment', true) = e.id::text then
-      return null;
-    end if;
-    perform set_config('waymark.told_enrollment', e.id::text, true);
-    v_event := 'progress';
-    v_news := jsonb_build_object('progress', v_news, 'enrollment', jsonb_build_object(
-      'id', e.id, 'course_id', e.course_id, 'status', e.status, 'cycle', e.cycle,
-      'completed_lessons', e.completed_lessons, 'total_lessons', e.total_lessons,
-      'progress_percent', e.progress_percent, 'completed_at', e.completed_at,
-      'expires_at', e.expires_at));
-  end if;
   perform set_config('waymark.told', (v_told + 1)::text, true);
-  perform realtime.send(v_news, v_event, 'waymark:' || new.user_id, true);
-  return null;
-exception when others then
-  raise warning 'waymark: no live update: %', sqlerrm;
+  begin
+    if tg_table_name = 'notifications' then
+      v_event := 'notification';
+      v_news := jsonb_build_object('id', new.id, 'kind', new.kind, 'course_id', new.course_id,
+        'data', new.data, 'occurred_at', new.occurred_at, 'read_at', new.read_at);
+    elsif tg_table_name = 'certificates' then
+      v_event := 'certificate';
+      v_news := jsonb_build_object('id', new.id, 'course_id', new.course_id,
+        'program_id', new.program_id, 'cycle', new.cycle, 'code', new.code,
+        'status', private.certificate_status(new), 'course_title', new.course_title,
+        'issued_at', new.issued_at, 'expires_at', new.expires_at,
+        'is_ready', new.rendered_at is not null);
+    else
+      if tg_table_name = 'user_progress' then
+        v_news := jsonb_build_object('lesson_id', new.lesson_id, 'course_id', new.course_id,
+          'status', new.status, 'progress', new.progress, 'completed_at', new.completed_at);
+      end if;
+      select * into e from public.enrollments x
+       where x.user_id = new.user_id and x.course_id = new.course_id;
+      perform set_config('waymark.told_enrollment', e.id::text, true);
+      v_news := jsonb_build_object('progress', v_news, 'enrollment', jsonb_build_object(
+        'id', e.id, 'course_id', e.course_id, 'status', e.status, 'cycle', e.cycle,
+        'completed_lessons', e.completed_lessons, 'total_lessons', e.total_lessons,
+        'progress_percent', e.progress_percent, 'completed_at', e.completed_at,
+        'expires_at', e.expires_at));
+    end if;
+    perform realtime.send(v_news, v_event, 'waymark:' || new.user_id, true);
+  exception when others then
+    raise warning 'waymark: no live update: %', sqlerrm;
+  end;
   return null;
 end
 $$;

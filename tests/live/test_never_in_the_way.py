@@ -47,3 +47,22 @@ def test_a_completion_goes_through(
         # What would happen at commit.
         connection.execute("set constraints all immediate")
         connection.rollback()
+
+
+def test_what_fails_is_tried_a_bounded_number_of_times(stack: Stack, course: Course) -> None:
+    with stack.connect() as connection:
+        said: list[str | None] = []
+        connection.add_notice_handler(lambda notice: said.append(notice.message_primary))
+        connection.execute("set local role supabase_realtime_admin")
+        connection.execute(BROKEN["a function that fails"])
+        connection.execute("reset role")
+        connection.execute(
+            "with made as (insert into auth.users (id, email)"
+            " select gen_random_uuid(), gen_random_uuid() || '@example.com'"
+            " from generate_series(1, 50) returning id)"
+            " insert into public.enrollments (user_id, course_id) select id, %s from made",
+            (course.id,),
+        )
+        connection.execute("set constraints all immediate")
+        assert said == ["waymark: no live update: no"] * 32
+        connection.rollback()
