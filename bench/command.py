@@ -20,6 +20,7 @@ from bench import (
     cost,
     dashboard,
     heartbeats,
+    live,
     load,
     machine,
     quiz,
@@ -34,7 +35,9 @@ from local.bootstrap import ROOT
 from local.stack import StackError
 
 RESULT = ROOT / "bench" / "results" / "latest.md"
-PARTS = ("load", "cost", "quiz", "cold", "heartbeats", "dashboard", "settling", "rendering")
+PARTS = (
+    "load", "cost", "quiz", "cold", "heartbeats", "dashboard", "settling", "rendering", "live",
+)  # fmt: skip
 COURSE_LESSONS = 50
 
 
@@ -103,6 +106,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
     rendering_plan = rendering.Plan()
     dashboard_plan = dashboard.Plan()
     settling_plan = settling.Plan()
+    live_plan = live.Plan()
     if options.quick:
         load_plan = replace(
             load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
@@ -125,6 +129,9 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             many_days=60, measured=2,
         )  # fmt: skip
         settling_plan = settling.Plan(enrolments=300, quiet=0.2)
+        live_plan = live.Plan(
+            subscribers=4, changes=8, clicks=0, openings=0, completions=20, rate=50.0
+        )
     try:
         if "cold" in parts:
             target.say("cold start")
@@ -144,6 +151,8 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             report.heartbeats = heartbeats.measure(stack, tag, beats_plan)
         if "dashboard" in parts:
             report.dashboards = dashboard.measure(stack["DB_URL"], tag, dashboard_plan)
+        if "live" in parts:
+            report.lives = live.measure(stack, tag, live_plan)
         if "settling" in parts:
             report.settlings = settling.measure(stack["DB_URL"], tag, settling_plan)
     finally:

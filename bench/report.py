@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bench.cost import POSITIONS, Cost, Costs
 from bench.dashboard import Dashboards
 from bench.heartbeats import Heartbeats
+from bench.live import Lives
 from bench.load import Load
 from bench.quiz import LIMIT, QUESTIONS, Figures
 from bench.rendering import Rendering
@@ -31,13 +32,14 @@ class Report:
     rendering: Rendering | None = None
     dashboards: Dashboards | None = None
     settlings: Settlings | None = None
+    lives: Lives | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
         measured = (
             self.load, self.costs, self.quiz, self.cold, self.heartbeats, self.dashboards,
-            self.settlings, self.rendering,
+            self.settlings, self.rendering, self.lives,
         )  # fmt: skip
         if any(part is not None for part in measured):
             parts.append(self._summary())
@@ -57,6 +59,8 @@ class Report:
             parts.append(self._dashboards(self.dashboards))
         if self.settlings is not None:
             parts.append(self._settlings(self.settlings))
+        if self.lives is not None:
+            parts.append(self._lives(self.lives))
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -158,6 +162,25 @@ class Report:
                     "below 2 s",
                 ]
             )
+        if self.lives is not None:
+            found = self.lives
+            rows += [
+                [
+                    f"a change in another window, {found.plan.subscribers} subscribers, median",
+                    _milliseconds(found.windows, 50),
+                    "at most 100 ms",
+                ],
+                [
+                    "the same, p95",
+                    _milliseconds(found.windows, 95),
+                    "at most 250 ms",
+                ],
+                [
+                    "the player is usable, from an empty cache, p95",
+                    _milliseconds(found.usable, 95),
+                    "below 1,000 ms",
+                ],
+            ]
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
 
     def _closed(self, load: Load) -> str:
@@ -428,6 +451,47 @@ class Report:
             f"again afterwards, {found.drifted} enrolments differed.\n\n"
             + table(head, [row("at once", found.at_once), row("by the job", found.by_job)])
         )
+
+    def _lives(self, found: Lives) -> str:
+        plan = found.plan
+
+        def row(what: str, values: Sequence[float]) -> list[str]:
+            return [
+                what,
+                f"{len(values):,}",
+                *(number(1000 * percentile(values, percent), 0) for percent in (50, 95, 100)),
+            ]
+
+        head = ["from, to", "times", "median, ms", "p95, ms", "longest, ms"]
+        rows = [
+            row("request to complete, message", found.from_request),
+            row("its answer, message", found.from_answer),
+            row("click in one browser, percent in another", found.windows),
+            row("address, catalogue that can be clicked", found.usable),
+            row("address, largest part of it", found.largest),
+        ]
+        text = (
+            f"## Live updates with {plan.subscribers} subscribers\n\n"
+            f"Each of {plan.subscribers} learners listens on a websocket; {plan.rate:.0f} lessons "
+            "are completed a second. The browsers are two of one learner, and share nothing "
+            "else.\n\n" + table(head, rows)
+        )
+        if not found.told.times:
+            return text
+        more = found.told.cpu / found.untold.cpu
+        costs = [
+            ["with its message", number(found.told.cpu, 2), number(found.told_wal, 0)],
+            ["without", number(found.untold.cpu, 2), number(found.untold_wal, 0)],
+        ]
+        return (
+            f"{text}\n\n### What a message costs a completion\n\n"
+            f"In the database, commit included: {number(more, 2)} times the CPU.\n\n"
+            + table(["completion", "ms of CPU", "WAL bytes"], costs)
+        )
+
+
+def _milliseconds(values: Sequence[float], percent: float) -> str:
+    return f"{number(1000 * percentile(values, percent), 0)} ms"
 
 
 def cell_rate(rates: Sequence[float]) -> float:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from local import control
+from local import control, types
 from local.process import StartError
 from local.stack import DEFAULT_NAME, PARTS, Stack, StackError
 from local.supervisor import Supervisor
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "end the stack and keep its data", False)
     reset = add("reset", _reset, "drop the stack's data and keys and start it afresh", True)
     reset.add_argument("--no-start", action="store_true", help="only drop them")
+    add("types", _types, "write the player's types from the running stack", False)
     add("install", _install, "only install what the stack and the checks need", False)
     serve = commands.add_parser("serve", parents=[name, ports])
     serve.add_argument("--report", type=int, required=True)
@@ -215,6 +216,15 @@ def _reset(stack: Stack, options: argparse.Namespace) -> int:
             setattr(options, f"{part}_port", port)
     options.detach = True
     return _up(Stack(stack.name), options)
+
+
+def _types(stack: Stack, options: argparse.Namespace) -> int:
+    if control.running(stack) is None:
+        raise StackError(f"stack {stack.name!r} is not running")
+    stack.load()
+    types.write(stack.database_url(), stack.environment()["FUNCTIONS_URL"])
+    print(f"Written into {types.FOLDER}.")
+    return 0
 
 
 def _install(stack: Stack, options: argparse.Namespace) -> int:

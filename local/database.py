@@ -178,6 +178,12 @@ async def prepare_roles(stack: Stack) -> None:
             )
 
 
+async def prepare_realtime(stack: Stack) -> None:
+    """Make what Realtime has in a database, and the days of messages to come."""
+    async with await _connect(stack) as connection:
+        await connection.execute((SQL / "realtime.sql").read_bytes())
+
+
 async def prepare_services(stack: Stack) -> None:
     """Give the tables of Auth and Storage the owners, grants and triggers they have on hosted."""
     async with await _connect(stack) as connection:

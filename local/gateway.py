@@ -53,6 +53,7 @@ class Settings:
     rest: str
     auth: str
     functions: str
+    realtime: str
     issuer: str
     publishable_key: str
     secret_key: str
@@ -69,6 +70,7 @@ class Settings:
             rest=stack.url("postgrest"),
             auth=stack.url("auth"),
             functions=stack.url("functions"),
+            realtime=stack.url("realtime"),
             issuer=stack.issuer,
             publishable_key=stack.secrets.publishable,
             secret_key=stack.secrets.secret,
@@ -93,12 +95,13 @@ class Gateway:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._session = session
+        self._sockets: set[web.WebSocketResponse] = set()
         self._player = Player(
             {
                 "supabaseUrl": settings.base,
                 "functionsUrl": f"{settings.base}/functions/v1",
                 "publishableKey": settings.publishable_key,
-                "realtime": False,
+                "realtime": True,
                 # Where the films lie that the demo course names.
                 "media": {"https://example.com/waymark-demo/": "demo/"},
             }
@@ -116,6 +119,8 @@ class Gateway:
 
     async def _handle_supabase(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         settings = self._settings
+        if path == "/realtime/v1/websocket":
+            return await self._forward_socket(request)
         is_rest = path == "/rest/v1" or path.startswith("/rest/v1/")
         if not is_rest and not path.startswith(("/auth/v1/", "/storage/v1/")):
             file = self._player.answer(path) if request.method in ("GET", "HEAD") else None
@@ -222,6 +227,45 @@ class Gateway:
             await answer.write_eof()
             return answer
 
+    async def _forward_socket(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Join a client's websocket and Realtime's, with the key settled as for the other parts."""
+        token = self._settle_keys(request, is_lite=False)["Authorization"].removeprefix("Bearer ")
+        answer = web.WebSocketResponse(autoping=False)
+        if not answer.can_prepare(request):
+            return _error(426, "upgrade_required", "This address speaks websocket only")
+        url = URL(f"{self._settings.realtime}/websocket").with_query(
+            {"vsn": request.query.get("vsn", "1.0.0")}
+        )
+        try:
+            upstream = await self._session.ws_connect(
+                url, headers={"X-Api-Key": token}, autoping=False, max_msg_size=0
+            )
+        except aiohttp.WSServerHandshakeError as problem:
+            return _error(problem.status, "unauthorized", "Realtime refuses this key")
+        except (aiohttp.ClientConnectionError, TimeoutError):
+            return _unavailable(cors=True)
+        await answer.prepare(request)
+        self._sockets.add(answer)
+        try:
+            pumps = [
+                asyncio.create_task(_pump(answer, upstream)),
+                asyncio.create_task(_pump(upstream, answer)),
+            ]
+            _, left = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+        finally:
+            self._sockets.discard(answer)
+            await upstream.close(code=answer.close_code or 1000)
+            await answer.close(code=upstream.close_code or 1000)
+        return answer
+
+    async def close(self) -> None:
+        """End the websockets, which would not end by themselves."""
+        for answer in list(self._sockets):
+            await answer.close(code=1001)
+
     async def _send(
         self, request: web.BaseRequest, base: str, path: str, headers: Mapping[str, str]
     ) -> aiohttp.ClientResponse:
@@ -306,6 +350,22 @@ class Gateway:
         )
 
 
+Websocket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
+
+
+async def _pump(source: Websocket, target: Websocket) -> None:
+    """Pass frames on until one side ends."""
+    async for frame in source:
+        if frame.type is aiohttp.WSMsgType.TEXT:
+            await target.send_str(frame.data)
+        elif frame.type is aiohttp.WSMsgType.BINARY:
+            await target.send_bytes(frame.data)
+        elif frame.type is aiohttp.WSMsgType.PING:
+            await target.ping(frame.data)
+        elif frame.type is aiohttp.WSMsgType.PONG:
+            await target.pong(frame.data)
+
+
 def _api_key(request: web.BaseRequest) -> str:
     return request.headers.get("apikey") or request.query.get("apikey", "")
 
@@ -360,11 +420,13 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
         # Bodies pass as they are, packed or not.
-        server = web.Server(Gateway(settings, session).handle, auto_decompress=False)
+        gateway = Gateway(settings, session)
+        server = web.Server(gateway.handle, auto_decompress=False)
         runner = web.ServerRunner(server)
         await runner.setup()
         await web.SockSite(runner, listener).start()
         await stop.wait()
+        await gateway.close()
         await runner.cleanup()
 
 

@@ -169,6 +169,18 @@ def mail(stack: Stack) -> Program:
     )
 
 
+def realtime(stack: Stack) -> Program:
+    """What stands in for Realtime."""
+    return Program(
+        name="Realtime stand-in",
+        command=[sys.executable, "-P", "-m", "local.realtime", stack.name],
+        environment={**base_environment(), "PYTHONPATH": str(ROOT)},
+        folder=ROOT,
+        log=stack.folder / "logs" / "realtime.log",
+        is_ready=_answers(f"{stack.url('realtime')}/health", ok=True),
+    )
+
+
 def worker(stack: Stack) -> Program:
     """What wakes the job worker, which is one of the functions."""
     return Program(

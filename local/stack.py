@@ -19,7 +19,16 @@ from local.bootstrap import ROOT, STATE
 from local.ports import HOST
 
 DEFAULT_NAME = "dev"
-PARTS = ("gateway", "database", "auth", "postgrest", "postgrest_admin", "functions", "mail")
+PARTS = (
+    "gateway",
+    "database",
+    "auth",
+    "postgrest",
+    "postgrest_admin",
+    "functions",
+    "mail",
+    "realtime",
+)
 
 
 class StackError(Exception):

@@ -66,6 +66,7 @@ class Supervisor:
         self._record(ready=False)
         await self._start_part("database", lambda: database.program(stack))
         await database.prepare_roles(stack)
+        await database.prepare_realtime(stack)
         # Before the migrations: it makes schema auth, which they refer to.
         await self._start_part("auth", lambda: parts.auth(stack))
         await database.prepare_services(stack)
@@ -76,6 +77,7 @@ class Supervisor:
                 group.create_task(self._start_part("postgrest", lambda: parts.postgrest(stack)))
                 group.create_task(self._start_part("functions", lambda: parts.functions(stack)))
                 group.create_task(self._start_part("mail", lambda: parts.mail(stack)))
+                group.create_task(self._start_part("realtime", lambda: parts.realtime(stack)))
         except ExceptionGroup as problems:
             # The group has ended the other start; the first failure is the one to tell.
             raise problems.exceptions[0] from problems

@@ -86,7 +86,7 @@ language plpgsql as $$
 begin
   if exists (
     select from pg_event_trigger_ddl_commands()
-    where coalesce(schema_name, '') not in ('pg_temp', 'auth', 'storage')
+    where coalesce(schema_name, '') not in ('pg_temp', 'auth', 'storage', 'realtime')
       and command_tag not in ('GRANT', 'REVOKE', 'CREATE INDEX')
   ) then
     notify pgrst, 'reload schema';
@@ -99,7 +99,7 @@ language plpgsql as $$
 begin
   if exists (
     select from pg_event_trigger_dropped_objects()
-    where not is_temporary and coalesce(schema_name, '') not in ('auth', 'storage')
+    where not is_temporary and coalesce(schema_name, '') not in ('auth', 'storage', 'realtime')
   ) then
     notify pgrst, 'reload schema';
   end if;

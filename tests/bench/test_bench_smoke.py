@@ -50,6 +50,12 @@ def _is_positive(cell: str) -> bool:
     return re.fullmatch(r"[\d,.]+", cell) is not None and float(cell.replace(",", "")) > 0
 
 
+def test_live_updates_are_measured(report: dict[str, list[list[str]]]) -> None:
+    rows = report["Live updates with 4 subscribers"][1:]
+    assert [row[1] for row in rows[:2]] == ["8", "8"]
+    assert _is_positive(rows[0][2])
+
+
 def test_every_operation_is_measured_through_every_door(report: dict[str, list[list[str]]]) -> None:
     rows = report["Closed loop"][1:]
     assert {(row[0], row[2]) for row in rows} == {

@@ -8,6 +8,7 @@ import subprocess
 
 import httpx
 
+from local import types
 from local.bootstrap import NODE_MODULES, PLAYER, ROOT
 from tests.stack import Stack
 
@@ -27,10 +28,21 @@ def test_types_are_right() -> None:
 
 
 def test_the_client_module_stands_alone() -> None:
-    """A site can lift it out: it imports types of supabase-js, and nothing else."""
+    """A site can lift it out: it imports types, of supabase-js and generated ones, and no code."""
     source = (ROOT / "web" / "src" / "waymark.ts").read_text()
-    imports = re.findall(r"^import (.*)$", source, re.MULTILINE)
-    assert imports == ["type { SupabaseClient } from '@supabase/supabase-js'"]
+    assert re.findall(r"^import (.*)$", source, re.MULTILINE) == [
+        "type { SupabaseClient } from '@supabase/supabase-js'",
+        "type { Database } from './generated/database'",
+        "type { components, paths } from './generated/functions'",
+    ]
+
+
+def test_generated_types_are_of_this_stack(stack: Stack) -> None:
+    """After a change of tables, RPCs or routes: bin/dev types."""
+    made = types.generate(stack.db_url, stack.functions_url)
+    assert set(made) == {path.name for path in types.FOLDER.iterdir()}
+    for name, text in made.items():
+        assert (types.FOLDER / name).read_text() == text, f"{name}: run bin/dev types"
 
 
 def test_the_player_is_served_with_a_policy_and_nothing_around_it(stack: Stack) -> None:

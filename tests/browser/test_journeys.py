@@ -9,8 +9,9 @@ import uuid
 import httpx
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Account, KnotsCourse, Open
+from tests.browser.conftest import Account, KnotsCourse, Open, make_account
 from tests.stack import Stack
+from tests.support.catalog import make_course
 from tests.support.learners import enroll
 
 PASSWORD = "as long as it takes"
@@ -102,6 +103,74 @@ def test_the_second_window_follows_without_reload(
     first.get_by_role("button", name="Undo").click()
     expect(second.get_by_text("0 % · 0 of 3 lessons")).to_be_visible()
     assert second.evaluate("window.stays")
+
+
+def follow(page: Page, url: str) -> None:
+    """Open a page, and wait until it hears what happens elsewhere."""
+    page.goto(url)
+    page.locator("html[data-live=true]").wait_for()
+    page.locator(".loading").wait_for(state="detached")
+    page.evaluate("window.stays = true")
+
+
+def test_two_devices_stay_in_step_without_reload(
+    open_browser: Open, stack: Stack, account: Account, course: KnotsCourse
+) -> None:
+    """Two browsers share nothing but the learner: what one does reaches the other by Realtime."""
+    start(account, course)
+    first, second = open_browser(account).new_page(), open_browser(account).new_page()
+    follow(second, course.url())
+    expect(second.get_by_text("0 % · 0 of 3 lessons")).to_be_visible()
+    first.goto(course.url("rope"))
+    mark(first)
+    expect(second.get_by_text("33 % · 1 of 3 lessons")).to_be_visible()
+    expect(tick(second, "What makes a good rope")).to_have_class(re.compile("completed"))
+    expect(second.get_by_role("link", name="Continue learning")).to_be_visible()
+    first.get_by_role("button", name="Undo").click()
+    expect(second.get_by_text("0 % · 0 of 3 lessons")).to_be_visible()
+    assert second.evaluate("window.stays")
+
+
+def test_the_other_device_shows_the_message_and_the_certificate(
+    open_browser: Open, stack: Stack, account: Account
+) -> None:
+    small = make_course(stack, 1, title="Splicing")
+    enroll(stack, [account.learner], small.id)
+    first, second = open_browser(account).new_page(), open_browser(account).new_page()
+    follow(second, "/#/certificates")
+    expect(second.get_by_text("Complete a course")).to_be_visible()
+    first.goto(f"/#/course/{small.id}/lesson/{small.lessons[0]}")
+    mark(first)
+    expect(second.get_by_role("heading", name="Splicing")).to_be_visible()
+    expect(second.get_by_label("1 unread")).to_be_visible()
+    assert second.evaluate("window.stays")
+    follow(first, "/#/certificates")
+    # Read on one device is read on the other.
+    second.goto("/#/notifications")
+    expect(second.locator(".messages")).to_contain_text("Splicing")
+    expect(first.get_by_label("1 unread")).to_have_count(0)
+    assert first.evaluate("window.stays")
+
+
+def test_nothing_is_heard_once_signed_out(
+    open_browser: Open, stack: Stack, account: Account, course: KnotsCourse
+) -> None:
+    start(account, course)
+    page = open_browser(account).new_page()
+    sent: list[str] = []
+    page.on(
+        "websocket",
+        lambda socket: socket.on("framereceived", lambda frame: sent.append(str(frame))),
+    )
+    follow(page, course.url())
+    page.get_by_role("button", name="Sign out").click()
+    page.locator("html[data-live=false]").wait_for()
+    page.wait_for_timeout(300)
+    sent.clear()
+    with account.learner.client() as client:
+        client.complete_lesson(course.lessons["rope"])
+    page.wait_for_timeout(500)
+    assert not [frame for frame in sent if course.lessons["rope"] in frame]
 
 
 def test_the_tick_comes_before_the_answer_and_a_double_click_is_one_event(
@@ -372,6 +441,40 @@ def test_a_locked_lesson_says_why_and_opens_when_its_turn_comes(
     # Without reload.
     expect(tick(page, "Quiz: knots")).not_to_have_class(re.compile("locked"))
     expect(tick(page, "Farewell")).to_have_class(re.compile("locked"))
+
+
+def test_staff_are_led_to_the_report_and_learners_are_not(
+    open_browser: Open, stack: Stack, account: Account, course: KnotsCourse
+) -> None:
+    with stack.connect() as connection:
+        connection.execute(
+            "insert into public.course_staff (user_id, course_id, role)"
+            " values (%s, %s, 'assistant')",
+            (account.id, course.id),
+        )
+        found = connection.execute(
+            "select to_regprocedure("
+            "'public.get_course_report(bigint, uuid, timestamptz, timestamptz)')"
+        ).fetchone()
+    other = make_account(stack, "Ada Learner")
+    start(other, course)
+    learner = open_browser(other).new_page()
+    learner.goto(course.url())
+    expect(learner.get_by_role("link", name="Start learning")).to_be_visible()
+    expect(learner.get_by_role("link", name="Report")).to_have_count(0)
+    page = open_browser(account).new_page()
+    page.goto(course.url())
+    link = page.get_by_role("link", name="Report")
+    expect(link).to_be_visible()
+    if found == (None,):
+        return
+    with other.learner.client() as client:
+        client.complete_lesson(course.lessons["rope"])
+    link.click()
+    expect(page.get_by_role("heading", name="How learners are doing")).to_be_visible()
+    expect(page.locator(".tiles")).to_contain_text("1 have started")
+    row = page.locator(".report tbody tr").filter(has_text="What makes a good rope")
+    expect(row).to_contain_text("1 of 1")
 
 
 def test_a_quiz_with_a_time_limit_is_handed_in_when_it_ends(

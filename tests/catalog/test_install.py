@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import LiteralString
 
@@ -168,3 +169,31 @@ def test_the_advisors_would_speak(pushed: Scratch) -> None:
         assert [lint for lint in pushed.advice() if "careless" in lint]
     finally:
         pushed.execute("drop table public.careless")
+
+
+def test_without_realtime_learners_learn_all_the_same(pushed: Scratch) -> None:
+    """A project may have none: nothing is told, and nothing fails."""
+    with pushed.connect() as connection:
+        assert connection.execute("select to_regnamespace('realtime')").fetchone() == (None,)
+        found = connection.execute(
+            """
+            with u as (insert into auth.users (id) values (gen_random_uuid()) returning id),
+            c as (insert into public.courses (slug, title, status)
+              values ('quiet', 'Quiet', 'published') returning id),
+            m as (insert into public.modules (course_id, position, title)
+              select id, 1, 'One' from c returning id, course_id)
+            insert into public.lessons (course_id, module_id, position, title)
+            select course_id, id, 1, 'One' from m
+            returning course_id, id, (select id::text from u)
+            """
+        ).fetchone()
+        assert found
+        claims = json.dumps({"sub": found[2], "role": "authenticated"})
+        connection.execute("select set_config('request.jwt.claims', %s, true)", (claims,))
+        connection.execute("set local role authenticated")
+        connection.execute("select public.enroll(%s)", (found[0],))
+        done = connection.execute("select public.complete_lesson(%s)", (found[1],)).fetchone()
+        connection.execute("set constraints all immediate")
+        assert done
+        assert done[0]["enrollment"]["progress_percent"] == 100
+        connection.rollback()

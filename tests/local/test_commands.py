@@ -48,7 +48,7 @@ def test_down_ends_every_process_and_a_later_up_keeps_data_keys_and_ports(second
         connection.execute("create table if not exists public.kept (word text)")
         connection.execute("insert into public.kept values ('still here')")
     before, pids = dict(second.environment), second.pids()
-    assert len(pids) == 8
+    assert len(pids) == 9
     assert second.dev("down").returncode == 0
     assert not [key for key, pid in pids.items() if lives(pid)]
     assert second.dev("status").returncode == 1

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 
+import aiohttp
 import httpx
 import psycopg
 import pytest
 
+from tests.live.listener import listening
 from tests.local.second import Second, lives, wait_for
+from tests.stack import REQUIRED, Stack
 
 
 @pytest.mark.parametrize(
-    "part", ["postgrest", "database", "auth", "functions", "gateway", "mail", "worker"]
+    "part",
+    ["postgrest", "database", "auth", "functions", "gateway", "mail", "worker", "realtime"],
 )
 def test_a_killed_part_comes_back(second: Second, part: str) -> None:
     pids = second.pids()
@@ -40,6 +45,29 @@ def test_a_killed_part_comes_back(second: Second, part: str) -> None:
     others = {key: pid for key, pid in pids.items() if key != part}
     assert {key: pid for key, pid in second.pids().items() if key != part} == others
     assert all(lives(pid) for pid in others.values())
+
+
+@pytest.mark.parametrize("part", ["realtime", "database"])
+def test_live_updates_come_back(second: Second, part: str) -> None:
+    stack = Stack(**{name.lower(): second[name] for name in REQUIRED})
+    before = second.pids()[part]
+    os.kill(before, signal.SIGKILL)
+
+    async def heard() -> bool:
+        async with listening(stack) as listener:
+            assert await listener.join("news", private=False) == "ok"
+            with second.connect() as connection:
+                connection.execute("select realtime.send('{\"is\": 1}', 'told', 'news', false)")
+            news = await asyncio.wait_for(listener.news(), 2)
+            return bool(news["payload"]["is"] == 1)
+
+    def is_back() -> bool:
+        try:
+            return second.pids()[part] != before and asyncio.run(heard())
+        except (OSError, TimeoutError, aiohttp.ClientError, psycopg.OperationalError):
+            return False
+
+    wait_for(is_back)
 
 
 def test_the_storage_process_opens_no_table(second: Second) -> None:

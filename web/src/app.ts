@@ -1,11 +1,12 @@
 /** The player's frame: who is signed in, which view is shown, messages, and the state of the network. */
-import type { SupabaseClient } from '@supabase/supabase-js'
+import type { SupabaseClient, User as SupabaseUser } from '@supabase/supabase-js'
 import { html, nothing, render, type TemplateResult } from 'lit-html'
 import { Content } from './content'
+import type { Database } from './generated/database'
 import { Live } from './live'
 import { viewFor } from './routes'
 import { icon } from './ui'
-import { isOffline, Waymark, WaymarkError, type Change } from './waymark'
+import { isOffline, Waymark, WaymarkError, type Change, type News } from './waymark'
 
 export interface Config {
   supabaseUrl: string
@@ -25,10 +26,13 @@ export interface View {
   leave?(): void
 }
 
+const REFRESH_MILLISECONDS = 60
+
 export interface User {
   id: string
   email: string
   name: string
+  isAdmin: boolean
 }
 
 interface Toast {
@@ -48,15 +52,22 @@ export class App {
   private waiting = 0
   private isMenuOpen = false
   private opened = 0
+  private staff: Promise<Set<number>> | null = null
+  private refreshing: ReturnType<typeof setTimeout> | undefined
 
   constructor(
     private readonly root: HTMLElement,
     readonly config: Config,
-    readonly supabase: SupabaseClient,
+    readonly supabase: SupabaseClient<Database>,
   ) {
     this.waymark = new Waymark({ supabase, ...config })
     this.content = new Content(supabase, this.waymark)
-    this.live = new Live(supabase, config.realtime !== false, () => this.refresh())
+    this.live = new Live(
+      supabase,
+      config.realtime !== false,
+      (news) => this.hear(news),
+      () => (document.documentElement.dataset.live = String(this.live?.isConnected ?? false)),
+    )
     this.waymark.on((change) => this.changed(change))
   }
 
@@ -108,6 +119,15 @@ export class App {
     this.live.tell()
   }
 
+  /** Show what has changed elsewhere at once, and read what follows from it a moment later. */
+  private hear(news: News | null): void {
+    if (news && !this.waymark.hear(news)) return
+    if (news && this.state === 'ready') this.update()
+    // One change is told in several rows.
+    clearTimeout(this.refreshing)
+    this.refreshing = setTimeout(() => this.refresh(), REFRESH_MILLISECONDS)
+  }
+
   /** Read again what is shown, because it may have changed elsewhere. */
   refresh(): void {
     if (this.state !== 'ready') return
@@ -124,12 +144,30 @@ export class App {
     this.update()
   }
 
-  private setUser(user: { id: string; email?: string; user_metadata: Record<string, unknown> } | undefined): void {
+  /** Whether the user may see how a course's learners are doing. */
+  async isStaff(course: number): Promise<boolean> {
+    if (!this.user || this.user.isAdmin) return !!this.user
+    // Once for a sign-in: most users have no appointment at all.
+    this.staff ??= (async () => {
+      const { data, error } = await this.supabase.from('course_staff').select('course_id')
+      if (error) this.staff = null
+      return new Set(data?.map((row) => row.course_id))
+    })()
+    return (await this.staff).has(course)
+  }
+
+  private setUser(user: SupabaseUser | undefined): void {
     const email = user?.email ?? ''
     const name = user?.user_metadata.display_name
     this.user = user
-      ? { id: user.id, email, name: typeof name === 'string' && name ? name : email.split('@')[0]! }
+      ? {
+          id: user.id,
+          email,
+          name: typeof name === 'string' && name ? name : email.split('@')[0]!,
+          isAdmin: user.app_metadata.waymark_role === 'admin',
+        }
       : null
+    this.staff = null
     this.unread = 0
     this.content.forget()
     this.waymark.signedIn(this.user?.id ?? null)

@@ -1,5 +1,6 @@
 /** What a course holds, kept in memory: the next lesson opens at once, and without a network too. */
 import type { SupabaseClient } from '@supabase/supabase-js'
+import type { Database } from './generated/database'
 import type { LessonRow, Outline, Resource } from './types'
 import { isOffline, WaymarkError, type Waymark } from './waymark'
 
@@ -15,7 +16,7 @@ export class Content {
   private readonly lessons = new Map<string, LessonContent>()
 
   constructor(
-    private readonly supabase: SupabaseClient,
+    private readonly supabase: SupabaseClient<Database>,
     private readonly waymark: Waymark,
   ) {}
 

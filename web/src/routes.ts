@@ -6,6 +6,7 @@ import { Course } from './views/course'
 import { Dashboard } from './views/dashboard'
 import { Lesson } from './views/lesson'
 import { Notifications } from './views/notifications'
+import { Report } from './views/report'
 import { Search } from './views/search'
 import { SignIn } from './views/sign_in'
 
@@ -15,6 +16,7 @@ const ROUTES: [RegExp, Make][] = [
   [/^$/, (app) => new Catalogue(app)],
   [/^course\/(\d+)$/, (app, id) => new Course(app, Number(id))],
   [/^course\/(\d+)\/lesson\/([\w-]+)$/, (app, id, lesson) => new Lesson(app, Number(id), lesson!)],
+  [/^course\/(\d+)\/report$/, (app, id) => new Report(app, Number(id))],
   [/^dashboard$/, (app) => new Dashboard(app)],
   [/^search(?:\/(.*))?$/, (app, query) => new Search(app, decodeURIComponent(query ?? ''))],
   [/^sign-in(?:\/(.*))?$/, (app, back) => new SignIn(app, decodeURIComponent(back ?? ''))],

@@ -1,5 +1,11 @@
 /** What the Data API answers to the views; what the functions answer is in waymark.ts. */
+import type { Database } from './generated/database'
 import type { Lock } from './waymark'
+
+/** What a new row may leave out because a trigger fills it in is more than the generated type knows. */
+export type Insert<Table extends keyof Database['public']['Tables']> =
+  Database['public']['Tables'][Table]['Insert']
+type Row<Table extends keyof Database['public']['Tables']> = Database['public']['Tables'][Table]['Row']
 
 export interface CourseCard {
   id: number
@@ -52,44 +58,21 @@ export interface Outline {
   }[]
 }
 
-export interface LessonRow {
-  id: string
-  module_id: string
-  course_id: number
-  title: string
-  type: string
-  video_url: string | null
-  content: string | null
-  quiz_data: unknown
-  duration_seconds: number | null
-  is_preview: boolean
-  is_required: boolean
-  completion_rule: 'manual' | 'view' | 'watch' | 'submit' | 'pass'
-  min_view_seconds: number | null
-  watch_percent: number
-  pass_percent: number
-  max_attempts: number | null
-  time_limit_seconds: number | null
-}
+export type LessonRow = Pick<
+  Row<'lessons'>,
+  | 'id' | 'module_id' | 'course_id' | 'title' | 'type' | 'video_url' | 'content' | 'quiz_data'
+  | 'duration_seconds' | 'is_preview' | 'is_required' | 'completion_rule' | 'min_view_seconds'
+  | 'watch_percent' | 'pass_percent' | 'max_attempts' | 'time_limit_seconds'
+>
 
-export interface Resource {
-  id: string
-  title: string
-  url: string
-  kind: string
-}
+export type Resource = Pick<Row<'resources'>, 'id' | 'title' | 'url' | 'kind'>
 
 export interface CourseResources {
   resources: Resource[]
   lessons: { lesson_id: string; title: string; resources: Resource[] }[]
 }
 
-export interface Note {
-  id: string
-  position_seconds: number | null
-  body: string
-  edited_at: string
-}
+export type Note = Pick<Row<'notes'>, 'id' | 'position_seconds' | 'body' | 'edited_at'>
 
 export interface DashboardAnswer {
   today: string
@@ -140,4 +123,34 @@ export interface SearchAnswer {
     title: string
     highlight: { title: string | null; text: string | null } | null
   }[]
+}
+
+export interface CourseReport {
+  title: string
+  as_of: string
+  refreshing: boolean
+  settling: boolean
+  learners: Record<
+    'enrolled' | 'started' | 'active_7_days' | 'active_30_days' | 'completed',
+    number
+  > & { completion_rate: number | null }
+  percent: { average: number | null; distribution: number[] | null }
+  days_to_complete: { median: number | null }
+  scores: { count: number; average: number | null }
+  certificates: { issued: number }
+}
+
+export interface LessonReport {
+  lessons: {
+    lesson_id: string
+    title: string
+    module_title: string
+    learners: number
+    completed: number
+    completion_rate: number | null
+    stopped: number
+    seconds: { median: number | null }
+    quiz: { fail_rate: number | null; scores: { average: number | null } } | null
+  }[]
+  hard_lessons: { lesson_id: string; title: string; attempts_per_pass: number; fail_rate: number | null }[]
 }

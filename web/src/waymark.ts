@@ -1,12 +1,14 @@
 /**
  * Waymark in the browser: everything a course player asks of the backend, in one file that a site can
- * lift out as it is. It needs nothing but a supabase-js client.
+ * lift out as it is, with the generated types beside it. It needs nothing but a supabase-js client.
  *
  * Every command may be repeated, so this module repeats them: after `Retry-After`, and from an outbox
  * when there is no network. The database decides; what is shown before its answer is marked as pending
  * and taken back when it refuses.
  */
 import type { SupabaseClient } from '@supabase/supabase-js'
+import type { Database } from './generated/database'
+import type { components, paths } from './generated/functions'
 
 // What the backend answers -----------------------------------------------------------------------
 
@@ -192,6 +194,17 @@ export class WaymarkError extends Error {
   }
 }
 
+/** What is broadcast on the learner's own channel, `waymark:<user id>`, by its event. */
+export type News =
+  | { event: 'progress'; payload: ProgressNews }
+  | { event: 'notification'; payload: { id: string; kind: string; read_at: string | null } }
+  | { event: 'certificate'; payload: { id: string; course_id: number | null; code: string } }
+
+export interface ProgressNews {
+  progress: Pick<Progress, 'lesson_id' | 'course_id' | 'status' | 'progress' | 'completed_at'> | null
+  enrollment: Enrollment
+}
+
 export type Change =
   | { kind: 'progress'; outcome: Outcome }
   | { kind: 'outbox'; waiting: number }
@@ -207,6 +220,23 @@ export interface Options {
   /** Keeps the outbox; localStorage unless told otherwise. */
   storage?: Storage
 }
+
+// What may be asked ------------------------------------------------------------------------------
+
+type Functions = Database['public']['Functions']
+/** An RPC by its name, and what it takes. */
+export type Rpc = {
+  [Name in keyof Functions]: Record<never, never> extends Functions[Name]['Args']
+    ? [name: Name, parameters?: Functions[Name]['Args']]
+    : [name: Name, parameters: Functions[Name]['Args']]
+}[keyof Functions]
+
+type Filled<Path extends string> = Path extends `${infer Before}{${string}}${infer After}`
+  ? `${Before}${string}${Filled<After>}`
+  : Path
+/** A route of the functions, its parameters filled in. */
+export type Route = keyof paths extends infer Path ? (Path extends `/${infer Rest}` ? Filled<Rest> : never) : never
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH'
 
 // The client -------------------------------------------------------------------------------------
 
@@ -232,6 +262,12 @@ export class Waymark {
   tell(change: Change): void {
     if (change.kind === 'progress') this.courses.get(change.outcome.progress.course_id)?.apply(change.outcome)
     for (const listener of this.listeners) listener(change)
+  }
+
+  /** Take in what happened elsewhere. Returns whether it may show: false for an echo of what was done here. */
+  hear({ event, payload }: News): boolean {
+    if (event !== 'progress') return true
+    return this.courses.get(payload.enrollment.course_id)?.hear(payload) ?? true
   }
 
   /** Say who is signed in: the outbox and what is shown belong to one learner. */
@@ -318,7 +354,7 @@ export class Waymark {
   }
 
   /** Call an RPC of the Data API. */
-  async rpc<T>(name: string, parameters: Record<string, unknown> = {}): Promise<T> {
+  async rpc<T>(...[name, parameters]: Rpc): Promise<T> {
     if (!navigator.onLine) throw offline()
     const { data, error, status } = await this.options.supabase.rpc(name, parameters)
     if (error) throw asError(status, error)
@@ -327,8 +363,8 @@ export class Waymark {
 
   /** Call a route of the functions, again after `Retry-After` where it says so. */
   async call<T>(
-    method: string,
-    path: string,
+    method: Method,
+    path: Route,
     body?: unknown,
     { tries = 3, keepalive = false } = {},
   ): Promise<T> {
@@ -357,7 +393,7 @@ export class Waymark {
     }
   }
 
-  private command(lesson: string, kind: 'start' | 'complete', path: string): Promise<Outcome | Queued> {
+  private command(lesson: string, kind: 'start' | 'complete', path: Route): Promise<Outcome | Queued> {
     const key = `${kind} ${lesson}`
     const known = this.underWay.get(key)
     if (known) return known
@@ -496,10 +532,29 @@ export class CourseView {
   apply({ progress, enrollment }: Outcome): void {
     this.answers++
     const lesson = this.lesson(progress.lesson_id)
-    if (!this.progress || !lesson) return
-    lesson.status = progress.status
-    lesson.progress = progress.progress
+    if (!lesson) return
+    this.put({ progress, enrollment })
     lesson.position_seconds = progress.position_seconds
+  }
+
+  /** Take in what was broadcast; false when it says nothing new, or its own answer is on the way. */
+  hear(news: ProgressNews): boolean {
+    if (!this.progress) return true
+    const before = JSON.stringify(this.progress)
+    if (!this.pending.size) this.put(news)
+    if (JSON.stringify(this.progress) === before) return false
+    // What is being read at this moment may be older.
+    this.answers++
+    return true
+  }
+
+  private put({ progress, enrollment }: ProgressNews): void {
+    const lesson = progress && this.lesson(progress.lesson_id)
+    if (lesson) {
+      lesson.status = progress.status
+      lesson.progress = progress.progress
+    }
+    if (!this.progress) return
     this.progress.completed = enrollment.completed_lessons
     this.progress.total = enrollment.total_lessons
     this.progress.percent = enrollment.progress_percent
@@ -603,13 +658,7 @@ export class Outbox {
 
 // Watching and reading -----------------------------------------------------------------------------
 
-interface ViewBody {
-  session_id: string
-  seconds: number
-  position_seconds?: number
-  watched?: [number, number][]
-  progress?: number
-}
+type ViewBody = components['schemas']['View']
 
 const BEAT_SECONDS = 15
 

@@ -2,7 +2,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import { bar, contours, icon, minutes, percentText } from '../ui'
-import type { CourseCard, DashboardAnswer } from '../types'
+import type { CourseCard, DashboardAnswer, Insert } from '../types'
 import { resume } from './dashboard'
 
 export class Catalogue implements View {
@@ -50,7 +50,7 @@ export class Catalogue implements View {
   }
 
   private page(after: number | null): Promise<{ courses: CourseCard[]; next: number | null }> {
-    return this.app.waymark.rpc('get_course_cards', { p_after: after })
+    return this.app.waymark.rpc('get_course_cards', after ? { p_after: after } : {})
   }
 
   private readonly more = (): Promise<boolean> =>
@@ -111,7 +111,7 @@ export class Catalogue implements View {
     this.app.update()
     const { error } = was
       ? await items.delete().eq('course_id', course.id)
-      : await items.insert({ course_id: course.id })
+      : await items.insert({ course_id: course.id } as Insert<'collection_items'>)
     if (error && error.code !== '23505') {
       course.is_saved = was
       this.app.say(`Not saved: ${error.message}`, 'error')

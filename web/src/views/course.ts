@@ -64,6 +64,7 @@ export class Course implements View {
   private resources: CourseResources | null = null
   private next: NextLesson | null = null
   private isEnrolling = false
+  private isStaff = false
 
   constructor(
     private readonly app: App,
@@ -72,15 +73,17 @@ export class Course implements View {
 
   async load(): Promise<void> {
     const { waymark, user } = this.app
-    const [outline, resources, next] = await Promise.all([
+    const [outline, resources, next, isStaff] = await Promise.all([
       this.app.content.outline(this.id),
       waymark.rpc<CourseResources | null>('get_course_resources', { p_course_id: this.id }),
       user ? waymark.next(this.id) : null,
+      this.app.isStaff(this.id),
       user ? this.view.load() : null,
     ])
     this.outline = outline
     this.resources = resources
     this.next = next
+    this.isStaff = isStaff
     this.title = outline.course.title
   }
 
@@ -101,6 +104,9 @@ export class Course implements View {
             ${course.rating ? html`<span class="rating">${icon('star', true)}${course.rating}</span>` : nothing}
           </p>
           ${this.progress()} ${this.action()}
+          ${this.isStaff
+            ? html`<p class="staff"><a class="quiet" href="#/course/${this.id}/report">${icon('chart')}Report</a></p>`
+            : nothing}
         </div>
       </header>
       <div class="columns">

@@ -2,7 +2,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App } from '../app'
 import { markdown } from '../markdown'
-import type { Note } from '../types'
+import type { Insert, Note } from '../types'
 import { clock, icon } from '../ui'
 
 export class Notes {
@@ -81,7 +81,7 @@ export class Notes {
     this.app.update()
     const place = { lesson_id: this.lesson, position_seconds: note.position_seconds, body }
     const { error, status } = navigator.onLine
-      ? await this.table.insert({ id: note.id, ...place })
+      ? await this.table.insert({ id: note.id, ...place } as Insert<'notes'>)
       : { error: { message: 'offline' }, status: 0 }
     this.edits++
     if (!error) return

@@ -11,6 +11,8 @@ const KINDS: Record<string, [IconName, string]> = {
   certificate_reinstated: ['award', 'Your certificate is valid again:'],
   certificate_reissued: ['award', 'You have a new certificate:'],
   attempt_graded: ['quiz', 'Your answers were graded:'],
+  completion_expiring: ['flame', 'Your completion expires soon:'],
+  program_completed: ['award', 'You have completed all of'],
 }
 
 export class Notifications implements View {
@@ -35,7 +37,8 @@ export class Notifications implements View {
         ${this.items.map((item) => {
           const [name, words] = KINDS[item.kind] ?? ['bell', item.kind.replaceAll('_', ' ')]
           const title = item.data.course_title ?? item.data.lesson_title ?? ''
-          const place = item.kind.startsWith('certificate') ? '#/certificates' : `#/course/${item.course_id}`
+          const isElsewhere = item.kind.startsWith('certificate') || !item.course_id
+          const place = isElsewhere ? '#/certificates' : `#/course/${item.course_id}`
           return html`<li class=${item.read_at ? '' : 'fresh'}>
             ${icon(name)}
             <a href=${place}>${words} ${title}</a>
@@ -48,8 +51,10 @@ export class Notifications implements View {
   }
 
   private async page(after: string | null = null): Promise<Message[]> {
-    const parameters = { p_after: after, p_limit: 20 }
-    const { items } = await this.app.waymark.rpc<{ items: Message[] }>('get_notifications', parameters)
+    const { items } = await this.app.waymark.rpc<{ items: Message[] }>('get_notifications', {
+      p_limit: 20,
+      ...(after && { p_after: after }),
+    })
     this.hasMore = items.length === 20
     return items
   }
