@@ -149,6 +149,11 @@ CODES: Mapping[str, Code] = {
         "The certificate is still being made",
         "Its PDF is not there yet; try again after the seconds in Retry-After.",
     ),
+    "report_not_ready": Code(
+        409,
+        "The report is being computed for the first time",
+        "It is of a large course; ask again after the seconds in Retry-After.",
+    ),
     "body_too_large": Code(413, "The body is over 1 MiB", "The request body is over 1 MiB."),
     "unsupported_media_type": Code(
         415, "The body must be application/json", "The body is not declared as plain JSON."

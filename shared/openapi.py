@@ -25,6 +25,7 @@ _SECURITY: Mapping[str, list[Json]] = {
     "anyone": [{}, {"bearer": []}],
     "machine": [{"worker": []}],
 }
+_ANSWERS: Mapping[str, Json] = {"application/json": {"type": ["object", "null"]}}
 _REFUSAL: Json = {
     "type": "object",
     "required": ["code", "message", "details", "hint"],
@@ -99,7 +100,9 @@ def _operation(function: Function, route: Route, schemas: Mapping[str, Json]) ->
                 "description": f"The answer of the RPC `{route.rpc}`."
                 if route.rpc and not route.handler
                 else "Done.",
-                "content": _json({"type": ["object", "null"]}),
+                "content": {
+                    kind: {"schema": _ANSWERS.get(kind, {"type": "string"})} for kind in route.types
+                },
             },
             "default": {"$ref": "#/components/responses/Refusal"},
         },

@@ -75,7 +75,8 @@ class Route:
     """One row of a function's table. `path` has no leading slash; "" is the function's own path.
 
     The answer is the RPC's, or what `handler` makes of it. `body` is what comes as JSON, or as the
-    query of a GET; None is for handlers who do not mind what comes.
+    query of a GET; None is for handlers who do not mind what comes. `types` are the answer's
+    media types.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Route:
     report: Report | None = None
     who: Who = "user"
     handler: Handler | None = None
+    types: tuple[str, ...] = ("application/json",)
 
     @property
     def parameters(self) -> tuple[str, ...]:
