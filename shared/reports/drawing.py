@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ _DROPPED = ("script", "style", "title", "desc")
 _LETTERS = Style(
     label_font_size=13, major_label_font_size=13, legend_font_size=14, title_font_size=18
 )
+_one_at_a_time = threading.Lock()
 _NEEDS_CJK = re.compile("[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff]")
 
 
@@ -68,9 +70,10 @@ def png(plot: Plot) -> bytes:
         f'#image("plot.svg", width: {WIDTH}pt)'
     )
     typesetter = _typesetter(_NEEDS_CJK.search(picture.decode()) is not None)
-    made = typesetter.compile(
-        {"main.typ": page.encode(), "plot.svg": picture}, format="png", ppi=144.0
-    )
+    with _one_at_a_time:
+        made = typesetter.compile(
+            {"main.typ": page.encode(), "plot.svg": picture}, format="png", ppi=144.0
+        )
     assert isinstance(made, bytes)
     return made
 

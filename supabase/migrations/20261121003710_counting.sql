@@ -26,8 +26,12 @@ comment on function private.histogram(numeric[]) is
 revoke execute on function private.histogram(numeric[]) from public;
 
 create function private.percent_of(p_part numeric, p_whole numeric) returns numeric
-language sql immutable parallel safe security invoker set search_path = ''
-return round(p_part * 100 / nullif(p_whole, 0), 2);
+language plpgsql immutable parallel safe security invoker set search_path = ''
+as $$
+begin
+  return round(p_part * 100 / nullif(p_whole, 0), 2);
+end
+$$;
 comment on function private.percent_of(numeric, numeric) is 'Percent to 2 places; null of nothing.';
 revoke execute on function private.percent_of(numeric, numeric) from public;
 

@@ -44,7 +44,7 @@ create table private.course_reports (
 );
 comment on table private.course_reports is
   'Snapshots of reports on large courses: counts by course and choice of learners.';
-comment on column private.course_reports.is_wanted is 'Whether a job is to compute it.';
+comment on column private.course_reports.is_wanted is 'Whether a job is to compute it; asked_at is when that was asked for.';
 comment on column private.course_reports.as_of is
   'When computing it began: it holds all that was done before; null: there is none yet.';
 comment on column private.course_reports.begun_at is 'When the computing under way began.';
@@ -132,6 +132,8 @@ begin
            and (p_cohort_id is null or e.cohort_id = p_cohort_id)
            and (p_from is null or e.enrolled_at >= p_from)
            and (p_to is null or e.enrolled_at < p_to)
+         -- In the order of the course's index: whatever the statistics say, no other course is read.
+         order by e.id
          limit v_most + 1
       ) as counted) <= v_most
   then
@@ -148,7 +150,8 @@ begin
      and x.enrolled_from is not distinct from p_from
      and x.enrolled_to is not distinct from p_to;
   if (r.as_of is null or v_now - r.as_of > private.report_lag(r))
-    and r.is_wanted is not true
+    -- Once is enough, unless its job has died or was dropped meanwhile.
+    and (r.is_wanted and v_now - r.asked_at < interval '10 minutes') is not true
     and current_setting('transaction_read_only') = 'off'
   then
     perform private.want_report(p_course_id, p_cohort_id, p_from, p_to, v_now);
@@ -206,79 +209,82 @@ revoke execute on function private.report_head(
 create function private.lesson_report(
   p_course_id bigint, p_lessons jsonb, p_min_completions integer
 ) returns jsonb
-language sql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-  with lesson as materialized (
-    select l.id, l.title, l.place, (x.counts ->> 'completed')::bigint as completed,
-           (x.counts -> 'quiz' ->> 'attempts')::bigint as attempts,
-           private.percent_of((x.counts -> 'quiz' ->> 'failed')::numeric,
-             (x.counts -> 'quiz' ->> 'attempts')::numeric) as fail_rate,
-           round((x.counts -> 'quiz' ->> 'attempts')::numeric
-             / nullif((x.counts -> 'quiz' ->> 'passed')::numeric, 0), 2) as attempts_per_pass,
-           round((x.counts -> 'quiz' ->> 'total')::numeric
-             / nullif((x.counts -> 'quiz' ->> 'scored')::numeric, 0), 2) as average_score,
-           l.module_id, l.type, l.is_countable, x.counts
-      from private.report_lessons l
-     cross join lateral (select p_lessons -> l.id::text as counts offset 0) as x
-     where l.course_id = p_course_id and x.counts is not null
-  )
-  select jsonb_build_object(
-    'lessons', coalesce((
-      select jsonb_agg(jsonb_build_object(
-               'lesson_id', l.id,
-               'title', l.title,
-               'type', l.type,
-               'module_id', l.module_id,
-               'module_title', (select m.title from public.modules m where m.id = l.module_id),
-               'is_countable', l.is_countable,
-               'learners', l.counts -> 'learners',
-               'started', l.counts -> 'started',
-               'completed', l.counts -> 'completed',
-               'completion_rate', private.percent_of(l.completed, (l.counts ->> 'learners')::numeric),
-               'drop_off', private.percent_of(
-                 (l.counts ->> 'started')::numeric - l.completed, (l.counts ->> 'started')::numeric),
-               'stopped', l.counts -> 'stopped',
-               'days_to_completion', l.counts -> 'days_to_completion',
-               'seconds', jsonb_build_object(
-                 'learners', l.counts -> 'timed', 'median', l.counts -> 'median',
-                 'p90', l.counts -> 'p90'),
-               'quiz', case when l.counts -> 'quiz' <> 'null' then jsonb_build_object(
-                 'attempts', l.attempts,
-                 'waiting', l.counts -> 'quiz' -> 'waiting',
-                 'failed', l.counts -> 'quiz' -> 'failed',
-                 'fail_rate', l.fail_rate,
-                 'passed', l.counts -> 'quiz' -> 'passed',
-                 'attempts_per_pass', l.attempts_per_pass,
-                 'scores', jsonb_build_object(
-                   'count', l.counts -> 'quiz' -> 'scored',
-                   'min', l.counts -> 'quiz' -> 'lowest',
-                   'average', l.average_score,
-                   'max', l.counts -> 'quiz' -> 'highest',
-                   'distribution', l.counts -> 'quiz' -> 'distribution'),
-                 'questions', coalesce((
-                   select jsonb_agg(
-                            jsonb_build_object('question_id', q.id, 'kind', q.kind,
-                              'text', left(q.body ->> 'text', 200))
-                            || (l.counts -> 'quiz' -> 'questions' -> q.id)
-                            order by q.position, q.id)
-                     from private.questions q
-                    where q.lesson_id = l.id and q.removed_at is null
-                      and l.counts -> 'quiz' -> 'questions' ? q.id), '[]')) end)
-               order by l.place)
-        from lesson l), '[]'),
-    'hard_lessons', coalesce((
-      select jsonb_agg(jsonb_build_object(
-               'lesson_id', h.id, 'title', h.title, 'completed', h.completed,
-               'attempts_per_pass', h.attempts_per_pass, 'fail_rate', h.fail_rate,
-               'average_score', h.average_score) order by h.n)
-        from (
-          select l.*, row_number() over (
-                   order by l.attempts_per_pass desc, l.fail_rate desc, l.average_score, l.place) as n
-            from lesson l
-           where l.completed > p_min_completions and l.attempts_per_pass is not null
-           order by n
-           limit 20
-        ) as h), '[]'))
+begin
+  return (
+    with lesson as materialized (
+      select l.id, l.title, l.place, (x.counts ->> 'completed')::bigint as completed,
+             (x.counts -> 'quiz' ->> 'attempts')::bigint as attempts,
+             private.percent_of((x.counts -> 'quiz' ->> 'failed')::numeric,
+               (x.counts -> 'quiz' ->> 'attempts')::numeric) as fail_rate,
+             round((x.counts -> 'quiz' ->> 'attempts')::numeric
+               / nullif((x.counts -> 'quiz' ->> 'passed')::numeric, 0), 2) as attempts_per_pass,
+             round((x.counts -> 'quiz' ->> 'total')::numeric
+               / nullif((x.counts -> 'quiz' ->> 'scored')::numeric, 0), 2) as average_score,
+             l.module_id, l.type, l.is_countable, x.counts
+        from private.report_lessons l
+       cross join lateral (select p_lessons -> l.id::text as counts offset 0) as x
+       where l.course_id = p_course_id and x.counts is not null
+    )
+    select jsonb_build_object(
+      'lessons', coalesce((
+        select jsonb_agg(jsonb_build_object(
+                 'lesson_id', l.id,
+                 'title', l.title,
+                 'type', l.type,
+                 'module_id', l.module_id,
+                 'module_title', (select m.title from public.modules m where m.id = l.module_id),
+                 'is_countable', l.is_countable,
+                 'learners', l.counts -> 'learners',
+                 'started', l.counts -> 'started',
+                 'completed', l.counts -> 'completed',
+                 'completion_rate', private.percent_of(l.completed, (l.counts ->> 'learners')::numeric),
+                 'drop_off', private.percent_of(
+                   (l.counts ->> 'started')::numeric - l.completed, (l.counts ->> 'started')::numeric),
+                 'stopped', l.counts -> 'stopped',
+                 'days_to_completion', l.counts -> 'days_to_completion',
+                 'seconds', jsonb_build_object(
+                   'learners', l.counts -> 'timed', 'median', l.counts -> 'median',
+                   'p90', l.counts -> 'p90'),
+                 'quiz', case when l.counts -> 'quiz' <> 'null' then jsonb_build_object(
+                   'attempts', l.attempts,
+                   'waiting', l.counts -> 'quiz' -> 'waiting',
+                   'failed', l.counts -> 'quiz' -> 'failed',
+                   'fail_rate', l.fail_rate,
+                   'passed', l.counts -> 'quiz' -> 'passed',
+                   'attempts_per_pass', l.attempts_per_pass,
+                   'scores', jsonb_build_object(
+                     'count', l.counts -> 'quiz' -> 'scored',
+                     'min', l.counts -> 'quiz' -> 'lowest',
+                     'average', l.average_score,
+                     'max', l.counts -> 'quiz' -> 'highest',
+                     'distribution', l.counts -> 'quiz' -> 'distribution'),
+                   'questions', coalesce((
+                     select jsonb_agg(
+                              jsonb_build_object('question_id', q.id, 'kind', q.kind,
+                                'text', left(q.body ->> 'text', 200))
+                              || (l.counts -> 'quiz' -> 'questions' -> q.id)
+                              order by q.position, q.id)
+                       from private.questions q
+                      where q.lesson_id = l.id and q.removed_at is null
+                        and l.counts -> 'quiz' -> 'questions' ? q.id), '[]')) end)
+                 order by l.place)
+          from lesson l), '[]'),
+      'hard_lessons', coalesce((
+        select jsonb_agg(jsonb_build_object(
+                 'lesson_id', h.id, 'title', h.title, 'completed', h.completed,
+                 'attempts_per_pass', h.attempts_per_pass, 'fail_rate', h.fail_rate,
+                 'average_score', h.average_score) order by h.n)
+          from (
+            select l.*, row_number() over (
+                     order by l.attempts_per_pass desc, l.fail_rate desc, l.average_score, l.place) as n
+              from lesson l
+             where l.completed > p_min_completions and l.attempts_per_pass is not null
+             order by n
+             limit 20
+          ) as h), '[]')));
+end
 $$;
 comment on function private.lesson_report(bigint, jsonb, integer) is
   'The lessons of a report, in learning order, and the hardest of those that enough learners completed.';

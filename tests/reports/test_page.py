@@ -6,6 +6,7 @@ import io
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from xml.etree import ElementTree
 
@@ -182,6 +183,13 @@ def test_pictures_for_mails(course: World, http: httpx.Client, name: str) -> Non
     assert picture.width == 1600
     # There is something on it: a heading, axes, bars.
     assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20
+
+
+def test_pictures_are_drawn_side_by_side(course: World) -> None:
+    found = course.staff().call("get_report_page", course_id=course.course)
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda name: reports.png(found, name), ["funnel", "percent"] * 4))
+    assert len(set(drawn)) == 2
 
 
 def test_who_may_excuse_is_offered_to(course: World, http: httpx.Client) -> None:

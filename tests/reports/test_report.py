@@ -335,6 +335,30 @@ def test_an_old_snapshot_is_answered_at_once_and_made_again(large: World) -> Non
     assert report(staff, world)["refreshing"]
 
 
+def test_a_job_that_was_lost_is_ordered_again(large: World) -> None:
+    world, staff = large, large.staff()
+    world.learner()
+    for _ in range(2):
+        with pytest.raises(Refused):
+            report(staff, world)
+    [(job, _)] = waiting(world)
+    world.run("delete from private.jobs where dedupe_key = %s", f"report:{job}")
+    with pytest.raises(Refused):
+        report(staff, world)
+    assert waiting(world) == []
+    staff.at(datetime.now(UTC) + timedelta(minutes=11))
+    with pytest.raises(Refused):
+        report(staff, world)
+    assert [row[0] for row in waiting(world)] == [job]
+    world.run("update private.jobs set died_at = now() where dedupe_key = %s", f"report:{job}")
+    staff.at(datetime.now(UTC) + timedelta(minutes=22))
+    with pytest.raises(Refused):
+        report(staff, world)
+    assert world.one(
+        "select died_at is null from private.jobs where dedupe_key = %s", f"report:{job}"
+    )
+
+
 def test_large_courses_are_computed_in_slices(large: World) -> None:
     world = large
     for n in range(4):
