@@ -63,34 +63,35 @@ def plots(report: Mapping[str, Any]) -> list[Plot]:
 
 def _enrollments(days: Sequence[Mapping[str, Any]]) -> Plot:
     counts = {date.fromisoformat(entry["day"]): entry["learners"] for entry in days}
-    step, word = 1, "day"
-    if counts and (max(counts) - min(counts)).days >= 31:
-        step, word = 7, "week"
-        weekly: dict[date, int] = {}
-        for day, count in counts.items():
-            monday = day - timedelta(days=day.weekday())
-            weekly[monday] = weekly.get(monday, 0) + count
-        counts = weekly
-    labels: list[str] = []
-    values: list[float | None] = []
+    span = (max(counts) - min(counts)).days if counts else 0
+    word = "day" if span < 31 else "week" if span < 366 else "month"
+    sums: dict[date, int] = {}
     if counts:
-        # Days without anybody have a place of their own: a gap is to be seen.
-        day = max(min(counts), max(counts) - timedelta(days=step * 104))
+        # Those without anybody have a place of their own: a gap is to be seen.
+        day = min(counts)
         while day <= max(counts):
-            labels.append(day.isoformat())
-            values.append(counts.get(day, 0))
-            day += timedelta(days=step)
+            sums[_start(day, word)] = 0
+            day += timedelta(days=1)
+    for day, count in counts.items():
+        sums[_start(day, word)] += count
+    labels = [str(day)[:7] if word == "month" else str(day) for day in sums]
     return Plot(
         "enrollments",
         f"New enrolments per {word}",
         "When learners enrolled, by days of UTC."
-        + (" A week is named by its Monday." if step == 7 else ""),
+        + (" A week is named by its Monday." if word == "week" else ""),
         "learners",
         labels,
-        {"New enrolments": values},
+        {"New enrolments": list(sums.values())},
         (word.capitalize(), "Learners"),
-        [(day.isoformat(), number(counts[day])) for day in sorted(counts)],
+        [(label, number(count)) for label, count in zip(labels, sums.values(), strict=True)],
     )
+
+
+def _start(day: date, of: str) -> date:
+    if of == "month":
+        return day.replace(day=1)
+    return day - timedelta(days=day.weekday()) if of == "week" else day
 
 
 def _tenths(name: str, title: str, summary: str, unit: str, counts: Sequence[int]) -> Plot:
