@@ -423,3 +423,39 @@ def test_a_snapshot_holds_no_learner(large: World) -> None:
     assert learner.id not in kept
     world.run("select private.delete_course(%s, true)", world.course)
     assert world.run("select from private.course_reports where id = %s", job) == []
+
+
+def test_completing_writes_nothing_for_reports(large: World) -> None:
+    """Not a row more than without: what is counted is counted when somebody asks."""
+    world = large
+    lesson, learner = world.lesson(), world.learner()
+    world.lesson(position=1)
+    with pytest.raises(Refused):
+        report(world.staff(), world)
+    [(job, _)] = waiting(world)
+    compute(world, job)
+
+    def rows() -> dict[str, int]:
+        return dict(
+            world.run(
+                "select relname, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_xact_user_tables"
+                " where schemaname in ('public', 'private')"
+            )
+        )
+
+    with world.operator.transaction():
+        claims = json.dumps({"role": "authenticated", "sub": learner.id})
+        world.run("select set_config('request.jwt.claims', %s, true)", claims)
+        before = rows()
+        world.run("set local role authenticated")
+        world.run("select public.complete_lesson(%s)", lesson)
+        world.run("reset role")
+        written = {
+            name.partition("_20")[0]: count - before.get(name, 0)
+            for name, count in rows().items()
+            if count > before.get(name, 0)
+        }
+    assert written == {
+        "user_progress": 1, "module_progress": 1, "enrollments": 1, "daily_activity": 1,
+        "progress_events": 1,
+    }  # fmt: skip
