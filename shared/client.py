@@ -781,6 +781,170 @@ class Dashboard(TypedDict):
     cursor: str | None
 
 
+class _Report(TypedDict):
+    """What every report begins with: of what it is, as of when, and whether counted just now."""
+
+    course_id: int
+    title: str
+    cohort_id: str | None
+    cohort: str | None
+    enrolled_from: str | None
+    enrolled_to: str | None
+    as_of: str
+    live: bool
+    refreshing: bool
+    settling: bool
+
+
+class ReportLearners(TypedDict):
+    """How many learners; the rate is a percent of those enrolled."""
+
+    enrolled: int
+    started: int
+    active_7_days: int
+    active_30_days: int
+    completed: int
+    completion_rate: float | None
+    gone: int
+
+
+class ReportPercent(TypedDict):
+    """How far learners have come; learners by tenths."""
+
+    average: float | None
+    distribution: list[int]
+
+
+class ReportDays(TypedDict):
+    """Days from the beginning to the completion of the course."""
+
+    learners: int
+    median: float | None
+
+
+class ReportSeconds(TypedDict):
+    """Seconds credited, of the learners who have any."""
+
+    learners: int
+    median: float | None
+    p90: float | None
+
+
+class ReportTime(ReportSeconds):
+    """The same, and their sum."""
+
+    total: int
+
+
+class ReportVelocity(TypedDict):
+    """Lessons completed in 28 days, by learners active in them."""
+
+    lessons: int
+    learners: int
+    lessons_per_week: float | None
+
+
+class ReportScores(TypedDict):
+    """Scores, one for each learner and quiz; how many by tenths."""
+
+    count: int
+    min: float | None
+    average: float | None
+    max: float | None
+    distribution: list[int]
+
+
+class ReportCertificates(TypedDict):
+    """Certificates of the present cycles."""
+
+    issued: int
+    revoked: int
+    expired: int
+
+
+class ReportDay(TypedDict):
+    """A day, by UTC, on which learners enrolled."""
+
+    day: str
+    learners: int
+
+
+class CourseReport(_Report):
+    """Answer of `course_report`."""
+
+    learners: ReportLearners
+    percent: ReportPercent
+    days_to_complete: ReportDays
+    seconds: ReportTime
+    velocity: ReportVelocity
+    scores: ReportScores
+    certificates: ReportCertificates
+    enrollments_per_day: list[ReportDay]
+
+
+class ReportQuestion(TypedDict):
+    """A question at first attempts: part of the points earned, and how it goes with the others."""
+
+    question_id: str
+    kind: str
+    text: str
+    asked: int
+    difficulty: float
+    discrimination: float | None
+
+
+class ReportQuiz(TypedDict):
+    """Graded attempts at a lesson's quiz."""
+
+    attempts: int
+    waiting: int
+    failed: int
+    fail_rate: float | None
+    passed: int
+    attempts_per_pass: float | None
+    scores: ReportScores
+    questions: list[ReportQuestion]
+
+
+class ReportLesson(TypedDict):
+    """A lesson of a report; rates are percents."""
+
+    lesson_id: str
+    title: str
+    type: str
+    module_id: str
+    module_title: str
+    is_countable: bool
+    learners: int
+    started: int
+    completed: int
+    completion_rate: float | None
+    drop_off: float | None
+    stopped: int
+    days_to_completion: float | None
+    seconds: ReportSeconds
+    quiz: ReportQuiz | None
+
+
+class HardLesson(TypedDict):
+    """A lesson whose quiz takes many attempts."""
+
+    lesson_id: str
+    title: str
+    completed: int
+    attempts_per_pass: float
+    fail_rate: float
+    average_score: float
+
+
+class LessonReport(_Report):
+    """Answer of `lesson_report`: lessons in learning order, and the hardest first."""
+
+    min_completions: int
+    lessons: list[ReportLesson]
+    hard_lessons: list[HardLesson]
+
+
 class WaymarkError(Exception):
     """A refusal. Branch on `code` (docs/reference/errors.md), never on the message.
 
@@ -1303,6 +1467,56 @@ class _Base(Generic[H]):
         return Call("GET", "analytics/me", {"cursor": cursor, "limit": limit})
 
     @endpoint
+    def course_report(
+        self,
+        course: int,
+        *,
+        cohort: Id | None = None,
+        enrolled_from: datetime | str | None = None,
+        enrolled_to: datetime | str | None = None,
+    ) -> Call[CourseReport]:
+        """How a course's learners are doing (staff); a large one has 409 report_not_ready first."""
+        chosen = _choice(cohort, enrolled_from, enrolled_to)
+        return Call("GET", _path("analytics/courses/{}", course), chosen)
+
+    @endpoint
+    def lesson_report(
+        self,
+        course: int,
+        *,
+        cohort: Id | None = None,
+        enrolled_from: datetime | str | None = None,
+        enrolled_to: datetime | str | None = None,
+        min_completions: int | None = None,
+    ) -> Call[LessonReport]:
+        """How learners fare with a course's lessons (staff)."""
+        chosen = _choice(cohort, enrolled_from, enrolled_to)
+        return Call(
+            "GET",
+            _path("analytics/courses/{}/lessons", course),
+            {**chosen, "min_completions": min_completions},
+        )
+
+    @endpoint
+    def report_page(
+        self,
+        course: int,
+        *,
+        cohort: Id | None = None,
+        enrolled_from: datetime | str | None = None,
+        enrolled_to: datetime | str | None = None,
+        min_completions: int | None = None,
+    ) -> Call[str]:
+        """Both reports as one HTML page, to be shown in a sandboxed frame or printed (staff)."""
+        chosen = _choice(cohort, enrolled_from, enrolled_to)
+        return Call(
+            "GET",
+            _path("analytics/courses/{}/report", course),
+            {**chosen, "min_completions": min_completions},
+            is_text=True,
+        )
+
+    @endpoint
     def recalculate(self, enrollment: Id, *, dry_run: bool = False) -> Call[Recalculated]:
         """Count one enrolment again."""
         return Call("POST", "recalculate", {"enrollment_id": enrollment, "dry_run": dry_run})
@@ -1402,6 +1616,12 @@ def _about(command: str, lesson: Id, user: Id, reason: str) -> Call[Excepted]:
     """A command of staff about one learner's lesson."""
     path = _path("admin/lessons/{}/" + command, lesson)
     return Call("POST", path, {"user_id": user, "reason": reason})
+
+
+def _choice(
+    cohort: Id | None, enrolled_from: datetime | str | None, enrolled_to: datetime | str | None
+) -> dict[str, Any]:
+    return {"cohort": cohort, "enrolled_from": enrolled_from, "enrolled_to": enrolled_to}
 
 
 def _slice(dry_run: bool, cursor: str | None, limit: int | None) -> dict[str, Any]:

@@ -149,6 +149,11 @@ CODES: Mapping[str, Code] = {
         "The certificate is still being made",
         "Its PDF is not there yet; try again after the seconds in Retry-After.",
     ),
+    "report_not_ready": Code(
+        409,
+        "The report is being computed for the first time",
+        "It is of a large course; ask again after the seconds in Retry-After.",
+    ),
     "body_too_slow": Code(
         408, "The body did not come", "The request body was not whole after 30 seconds."
     ),

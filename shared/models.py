@@ -215,6 +215,45 @@ class DashboardPage(Body):
     limit: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
+class CourseReport(Body):
+    """Whom a report is about: of one cohort, enrolled from a time on and before another."""
+
+    cohort: UuidId | None = None
+    enrolled_from: Time | None = None
+    enrolled_to: Time | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The choice as the RPC's arguments."""
+        found = super().arguments()
+        if "p_cohort" in found:
+            found["p_cohort_id"] = found.pop("p_cohort")
+        return found
+
+
+class LessonReport(CourseReport):
+    """The same, and how many completions make a lesson comparable: more than these."""
+
+    min_completions: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
+
+
+class ReportPage(LessonReport):
+    """The same, and which plot of the page, as what."""
+
+    plot: Literal["enrollments", "percent", "funnel", "time", "scores", "hard"] | None = None
+    format: Literal["svg", "png"] | None = None
+
+    @model_validator(mode="after")
+    def _of_a_plot(self) -> Self:
+        if self.format is not None and self.plot is None:
+            raise PydanticCustomError("format_value", "format is of a plot")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """What the database is asked: all plots are of the same numbers."""
+        found = super().arguments()
+        return {name: found[name] for name in found if name not in ("p_plot", "p_format")}
+
+
 class CertificatesPage(Body):
     """A page of certificates: how many, after which one."""
 

@@ -21,6 +21,7 @@ from shared.worker.kinds import Failure, Kind
 from shared.worker.mail import Mails
 from shared.worker.removal import Removals
 from shared.worker.render import Certificates
+from shared.worker.reports import Reports
 from shared.worker.settling import Settlings
 
 # One lease lasts for all its jobs: few enough that slow ones are done before it ends.
@@ -36,6 +37,7 @@ KINDS: Mapping[str, type[Kind]] = {
     "certificate.render": Certificates,
     "course.settle": Settlings,
     "mail": Mails,
+    "report.compute": Reports,
     "storage.remove": Removals,
 }
 

@@ -74,6 +74,9 @@ begin
   elsif p_kind = 'course.settle' then
     return (select p_payload from public.courses c
              where c.id = (p_payload ->> 'course_id')::bigint and c.is_settling);
+  elsif p_kind = 'report.compute' then
+    return (select p_payload from private.course_reports r
+             where r.id = (p_payload ->> 'report_id')::bigint and r.is_wanted);
   elsif p_kind = 'mail' then
     return private.mail_facts((p_payload ->> 'notification_id')::uuid);
   end if;
@@ -204,10 +207,10 @@ begin
   if j.kind = 'certificate.render' then
     perform private.certificate_rendered(
       v_certificate_id, p_result ->> 'sha256', (p_result ->> 'bytes')::integer);
-  elsif j.kind = 'course.settle'
+  elsif j.kind in ('course.settle', 'report.compute')
     and private.job_facts(j.kind, j.payload) is not null
   then
-    -- Not all of it was done, or an edit came in meanwhile and found this job waiting.
+    -- Not all of it was done, or what asks for it came in meanwhile and found this job waiting.
     perform private.enqueue(j.kind, j.payload, j.dedupe_key, j.priority);
   end if;
   return jsonb_build_object('finished', true);

@@ -337,6 +337,7 @@ ARGUMENTS = {
     "p_events": "'[]'::jsonb",
     "p_rows": "'[]'::jsonb",
     "p_job_id": "0",
+    "p_report_id": "0",
     "p_lease": "gen_random_uuid()",
     "p_error": "'no luck'",
     "p_token": "gen_random_uuid()",

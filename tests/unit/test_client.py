@@ -263,6 +263,19 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
         None,
     ),
     (
+        lambda c: c.course_report(7, cohort=MODULE, enrolled_to="2026-01-01T00:00:00Z"),
+        "GET",
+        f"analytics/courses/7?cohort={MODULE}&enrolled_to=2026-01-01T00%3A00%3A00Z",
+        None,
+    ),
+    (
+        lambda c: c.lesson_report(7, min_completions=0),
+        "GET",
+        "analytics/courses/7/lessons?min_completions=0",
+        None,
+    ),
+    (lambda c: c.report_page(7), "GET", "analytics/courses/7/report", None),
+    (
         lambda c: c.recalculate(LESSON),
         "POST",
         "recalculate",
