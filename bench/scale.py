@@ -46,6 +46,8 @@ class Plan:
     repeats: int = 7
     learners: int = 30
     completions: int = 200
+    # Learners who were measured before are passed over.
+    skip: int = 1_000
     partitioned: int = 1_000_000
 
 
@@ -331,7 +333,7 @@ def _completions(db: Db, plan: Plan, *, without: bool) -> Writes:
     times: list[float] = []
     clock = CpuClock(db.info.backend_pid)
     cpus: list[float] = []
-    todo = _open_lessons(db, course, plan.completions, skip=1_000)
+    todo = _open_lessons(db, course, plan.completions, plan.skip)
     with _rolled_back(db):
         for statement in WITHOUT if without else ():
             db.execute(statement)
