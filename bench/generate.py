@@ -1,8 +1,8 @@
 """A database of a realistic shape: bin/bench generate --rows 10000000.
 
-Few courses are large and many are small (Zipf), learners come in bursts, most drop out on the way, and
-what they did stands in the order of time, as a site would have written it. Everything follows from the
-seed and the day, by hashes of row numbers, so that the same call makes the same rows.
+Few courses are large and many are small (Zipf), learners come in bursts, most drop out on the way,
+and what they did stands in the order of time, as a site would have written it. Everything follows
+from the seed and the day, by hashes of row numbers: the same call makes the same rows.
 
 Rows are made by INSERT … SELECT with triggers off; counters are counted from the rows, and
 recalculation finds nothing to mend. History (progress_events) covers the last months only, as where
@@ -30,8 +30,8 @@ ROWS_EACH = 13.36
 CHUNK = 250_000
 ANALYZED = (
     "enrollments", "user_progress", "module_progress", "daily_activity", "progress_events",
-    "user_assessment_attempts", "certificates", "profiles", "courses", "modules", "lessons", "cohorts",
-    "course_staff",
+    "user_assessment_attempts", "certificates", "profiles", "courses", "modules", "lessons",
+    "cohorts", "course_staff",
 )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ insert into public.modules (course_id, position, title)
 select c.id, p, 'Module ' || p
   from made_courses c, generate_series(1, c.modules) as p
 """
-# In each module the sixth lesson is a quiz; the first lesson of a course is a preview; a few are optional.
+# In each module the sixth lesson is a quiz; a course begins with a preview; a few are optional.
 CATALOGUE_LESSONS: LiteralString = """
 insert into public.lessons
   (module_id, position, title, type, completion_rule, duration_seconds, is_preview, is_required,
@@ -188,8 +188,9 @@ select m.id, p, 'Lesson ' || m.position || '.' || p,
 # Lessons that take progress, numbered in learning order; done is what counts, up to and with each.
 LESSONS: LiteralString = """
 create temp table made_lessons as
-select l.id, l.module_id, l.course_id, l.type, l.duration_seconds, l.weight, l.is_countable, l.is_gate,
-       l.module_position, row_number() over w as place, count(*) over (partition by l.course_id) as places
+select l.id, l.module_id, l.course_id, l.type, l.duration_seconds, l.weight, l.is_countable,
+       l.is_gate, row_number() over w as place,
+       count(*) over (partition by l.course_id) as places
   from public.lessons l
   join made_courses c on c.id = l.course_id
  where not l.is_preview
@@ -205,8 +206,9 @@ select n, md5(%(tag)s || ':user:' || n)::uuid as id,
          (array['Ada', 'Bela', 'Çiğdem', 'Dmitri', 'Émile', 'Fatou', 'Grace', 'Hana', 'Ivo', 'Jana',
                 'Kofi', 'Lena', 'Mio', 'Noor', 'Ömer', 'Priya', 'Quang', 'Rosa', 'Sami', 'Tove'])
            [1 + floor(pg_temp.chance(n, %(seed)s + 3) * 20)::integer] || ' '
-         || (array['Abe', 'Berg', 'Costa', 'Diaz', 'Eder', 'Fofana', 'García', 'Haddad', 'Ito', 'Jung',
-                   'Kaya', 'Lopez', 'Meyer', 'Novák', 'Okafor', 'Petrov', 'Qureshi', 'Rossi', 'Silva', 'Tan'])
+         || (array['Abe', 'Berg', 'Costa', 'Diaz', 'Eder', 'Fofana', 'García', 'Haddad', 'Ito',
+                   'Jung', 'Kaya', 'Lopez', 'Meyer', 'Novák', 'Okafor', 'Petrov', 'Qureshi',
+                   'Rossi', 'Silva', 'Tan'])
            [1 + floor(pg_temp.chance(n, %(seed)s + 4) * 20)::integer] || ' ' || n end as name,
        (array['UTC', 'UTC', 'Europe/Berlin', 'America/Sao_Paulo', 'Asia/Kolkata'])
          [1 + floor(pg_temp.chance(n, %(seed)s + 5) * 5)::integer] as timezone
@@ -221,8 +223,8 @@ WRITE_USERS: tuple[LiteralString, ...] = (
     " select u.id, u.name, u.timezone from made_users u",
 )
 
-# Learner i of course c is user 1 + (stride * i + c's place) % users: nobody twice, as the stride has no
-# divisor in common with the number of users.
+# Learner i of course c is user 1 + (stride * i + c's place) % users: nobody twice, as the stride
+# has no divisor in common with the number of users.
 STAFF: LiteralString = """
 create temp table made_places as
 select c.id as course_id, c.n, c.learners, s.stride,
@@ -255,8 +257,8 @@ select g.id, g.course_id, 'Cohort ' || g.k,
        date_trunc('day', now()) - make_interval(days => %(days)s * g.k / 4) + interval '120 days'
   from made_cohorts g
 """
-# Three of five enrol in one of six bursts, a launch or a term, and fewer by the day after it. A twelfth
-# never begin; a fifth stay to the end; of the others most leave early.
+# Three of five enrol in one of six bursts, a launch or a term, and fewer by the day after it. A
+# twelfth never begin; a fifth stay to the end; of the others most leave early.
 ENROLMENTS: LiteralString = """
 create temp table made_enrolments as
 select e.*, u.id as user_id, u.timezone,
@@ -268,7 +270,8 @@ select e.*, u.id as user_id, u.timezone,
            date_trunc('day', now()) - interval '1 hour'
              - make_interval(secs => 86400 * %(days)s * case
                when pg_temp.chance(p.n * 1000000 + i, %(seed)s + 8) < 0.6 then
-                 greatest(0.0, (1 + floor(pg_temp.chance(p.n * 1000000 + i, %(seed)s + 9) * 6)) / 6.0
+                 greatest(0.0,
+                   (1 + floor(pg_temp.chance(p.n * 1000000 + i, %(seed)s + 9) * 6)) / 6.0
                    + ln(1 - pg_temp.chance(p.n * 1000000 + i, %(seed)s + 10)) * 0.02)
                else pg_temp.chance(p.n * 1000000 + i, %(seed)s + 9) end) as enrolled_at,
            0.05 + 2.5 * pg_temp.chance(p.n * 1000000 + i, %(seed)s + 11) ^ 2 as pace,
@@ -281,8 +284,8 @@ select e.*, u.id as user_id, u.timezone,
   join made_users u on u.n = e.user_n;
 analyze made_enrolments
 """
-# A row for each lesson that was opened, in order of time: a learner's next lesson follows the last by
-# their pace. The last one of who left is often not done.
+# A row for each lesson that was opened, in order of time: a learner's next lesson follows the last
+# by their pace. The last one of who left is often not done.
 STEPS: LiteralString = """
 create temp table made_steps as
 select row_number() over (order by s.started_at, s.enrolment_n, s.place) as n, s.*
@@ -290,7 +293,8 @@ select row_number() over (order by s.started_at, s.enrolment_n, s.place) as n, s
     select e.n as enrolment_n, e.user_id, e.timezone, e.course_id, l.id as lesson_id, l.module_id,
            l.type, l.weight, l.is_countable, l.is_gate, l.place, x.started_at,
            x.started_at + interval '3 minutes'
-             + make_interval(secs => 1800 * pg_temp.chance(e.n * 64 + l.place, %(seed)s + 15)) as ended_at,
+             + make_interval(secs => 1800 * pg_temp.chance(e.n * 64 + l.place, %(seed)s + 15))
+             as ended_at,
            e.share = 1 or l.place < ceil(e.share * l.places)
              or pg_temp.chance(e.n, %(seed)s + 16) < 0.4 as is_completed,
            (coalesce(l.duration_seconds, 240)
@@ -391,7 +395,8 @@ select e.id, e.user_id, e.course_id, g.id,
        case when pg_temp.chance(e.n, %(seed)s + 20) < 0.02 then 'left'
          when pg_temp.chance(e.n, %(seed)s + 20) < 0.03 then 'withdrawn' else 'active' end,
        e.enrolled_at,
-       case when pg_temp.chance(e.n, %(seed)s + 21) < 0.1 then e.enrolled_at + interval '180 days' end,
+       case when pg_temp.chance(e.n, %(seed)s + 21) < 0.1
+         then e.enrolled_at + interval '180 days' end,
        coalesce(d.lessons, 0), t.lessons, coalesce(d.weight, 0), t.weight,
        private.percent(coalesce(d.weight, 0), t.weight::bigint),
        case when d.weight = t.weight then d.done_at end,
@@ -445,7 +450,8 @@ insert into public.certificates
   (id, user_id, course_id, enrollment_id, cycle, code, learner_name, course_title, completed_at,
    completed_on, issued_at, issued_on)
 select md5(%(tag)s || ':certificate:' || e.id)::uuid, e.user_id, e.course_id, e.id, 1,
-       regexp_replace(upper(left(md5(%(tag)s || ':code:' || e.id), 20)), '(.{5})(?=.)', '\\1-', 'g'),
+       regexp_replace(
+         upper(left(md5(%(tag)s || ':code:' || e.id), 20)), '(.{5})(?=.)', '\\1-', 'g'),
        p.display_name, c.title, e.completed_at, e.completed_at::date, e.completed_at,
        e.completed_at::date
   from public.enrollments e
@@ -492,9 +498,9 @@ def main(arguments: Sequence[str]) -> int:
     """Fill the database that DB_URL names, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="bin/bench generate",
-        description="Fill the database that DB_URL names (see `bin/dev status -o env`) with courses, "
-        "learners and their progress. Meant for a stack of its own: nothing takes it back but "
-        "`bin/dev reset`.",
+        description="Fill the database that DB_URL names (see `bin/dev status -o env`) with "
+        "courses, learners and their progress. Meant for a stack of its own: nothing takes it back "
+        "but `bin/dev reset`.",
     )
     parser.add_argument("--rows", type=int, required=True, help="rows of user_progress, about")
     parser.add_argument("--seed", type=int, default=1, help="other people, other days (1)")

@@ -1,11 +1,11 @@
 """What calls cost among one and ten million rows of progress, and what the rows themselves cost.
 
-The smaller database is measured, the larger one generated beside it, and all is measured again. So one
-course, the largest of the first, stands unchanged in a table that has become eleven times as large: what
-its calls cost then tells whether cost grows with the course or with the table.
+The smaller database is measured, the larger one generated beside it, and all is measured again. So
+one course, the largest of the first, stands unchanged in a table that has become eleven times as
+large: what its calls cost then tells whether cost grows with the course or with the table.
 
-Calls are made as their callers make them, under EXPLAIN ANALYZE. By the clock a busy machine is slow;
-CPU is less so, and buffers are exact.
+Calls are made as their callers make them, under EXPLAIN ANALYZE. By the clock a busy machine is
+slow; CPU is less so, and buffers are exact.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ SORTS = ("name", "percent", "activity", "score", "time")
 # Reports of a course by one argument; one that is not there is left out.
 REPORTS = ("get_course_report", "get_course_lessons_report")
 PARTS = 16
+INSTRUCTOR = (
+    "select user_id::text from public.course_staff where course_id = %s and role = 'instructor'"
+)
 # What exists for reports and lists only: a completion is measured with and without it.
 WITHOUT = (
     "drop index public.enrollments_name_idx",
@@ -184,7 +187,7 @@ def _staff_calls(
 ) -> None:
     staff = _one(
         session,
-        "select user_id::text from public.course_staff where course_id = %s and role = 'instructor'",
+        INSTRUCTOR,
         course,
     )
     become(session, staff)
@@ -237,7 +240,7 @@ def _learner_calls(session: Db, clock: CpuClock, stage: Stage, plan: Plan, cours
         session.execute("reset role")
     staff = _one(
         session,
-        "select user_id::text from public.course_staff where course_id = %s and role = 'instructor'",
+        INSTRUCTOR,
         course,
     )
     become(session, staff)
@@ -267,8 +270,8 @@ def _open_lessons(db: Db, course: int, count: int, skip: int = 0) -> list[tuple[
         """
         select e.user_id::text, (
                  select l.id::text from public.lessons l
-                  where l.course_id = e.course_id and l.is_countable and l.completion_rule = 'manual'
-                    and not exists (
+                  where l.course_id = e.course_id and l.is_countable
+                    and l.completion_rule = 'manual' and not exists (
                       select from public.user_progress p
                        where p.user_id = e.user_id and p.lesson_id = l.id)
                   order by l.module_position, l.position limit 1)
@@ -282,10 +285,12 @@ def _open_lessons(db: Db, course: int, count: int, skip: int = 0) -> list[tuple[
     return [(user, lesson) for user, lesson in rows if lesson]
 
 
-# Sizes, hits, statements ---------------------------------------------------------------------------
+# Sizes, hits, statements -------------------------------------------------------------------------
 
 
 def _one(db: Db, statement: Any, *values: Any) -> Any:
+    if len(values) == 1 and isinstance(values[0], dict):
+        (values,) = values
     row = db.execute(statement, values or None).fetchone()
     assert row is not None
     return row[0]
@@ -297,7 +302,8 @@ def _index_reads(db: Db) -> dict[str, tuple[int, int]]:
         for table, hit, read in db.execute(
             "select relname, sum(idx_blks_hit), sum(idx_blks_read)"
             "  from pg_statio_user_indexes where schemaname = 'public'"
-            " and relname in ('user_progress', 'enrollments', 'module_progress', 'profiles', 'lessons')"
+            " and relname in ('user_progress', 'enrollments', 'module_progress', 'profiles',"
+            " 'lessons')"
             " group by relname"
         )
     }
@@ -313,7 +319,7 @@ def _statements(db: Db) -> dict[int, tuple[float, int, str]]:
     }
 
 
-# What a completion writes --------------------------------------------------------------------------
+# What a completion writes ------------------------------------------------------------------------
 
 ROWS_WRITTEN = """
 select coalesce(sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
@@ -324,7 +330,7 @@ select coalesce(sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_t
 
 
 def _completions(db: Db, plan: Plan, *, without: bool) -> Writes:
-    """First completions in transactions that are taken back, so that both ways meet the same rows."""
+    """First completions in transactions that are taken back: both ways meet the same rows."""
     course = _one(
         db, "select course_id from public.enrollments group by 1 order by count(*) desc limit 1"
     )
@@ -363,7 +369,7 @@ def _rolled_back(db: Db) -> Iterator[None]:
         yield
 
 
-# Hash partitions -----------------------------------------------------------------------------------
+# Hash partitions ---------------------------------------------------------------------------------
 
 
 def _partitions(db: Db, plan: Plan) -> Partitions:
@@ -386,8 +392,9 @@ def _partitions(db: Db, plan: Plan) -> Partitions:
     for name, figures in (("plain", found.plain), ("parts", found.parts)):
         table = f"bench_parts.{name}"
         db.execute(
-            f"create table {table} (like public.user_progress including defaults including generated"
-            " including constraints)" + (" partition by hash (user_id)" if name == "parts" else "")
+            f"create table {table} (like public.user_progress including defaults"
+            " including generated including constraints)"
+            + (" partition by hash (user_id)" if name == "parts" else "")
         )
         if name == "parts":
             for part in range(PARTS):
@@ -407,10 +414,10 @@ def _partitions(db: Db, plan: Plan) -> Partitions:
         figures["bytes a row"] = (
             _one(
                 db,
-                "select sum(pg_total_relation_size(c.oid)) from pg_class c where c.oid = %s::regclass"
-                " or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = %s::regclass)",
-                table,
-                table,
+                "select sum(pg_total_relation_size(c.oid)) from pg_class c"
+                " where c.oid = %(table)s::regclass or c.oid in"
+                " (select i.inhrelid from pg_inherits i where i.inhparent = %(table)s::regclass)",
+                {"table": table},
             )
             / found.rows
         )
@@ -431,10 +438,22 @@ def _partitions(db: Db, plan: Plan) -> Partitions:
     for name, figures in (("plain", found.plain), ("parts", found.parts)):
         table = f"bench_parts.{name}"
         for what, call, values in (
-            ("one row by its key, planned once", f"select * from {table} where user_id = $1 and lesson_id = $2", keys),
-            ("one learner's rows", f"select count(progress) from {table} where user_id = $1", [(u,) for u in users]),
-            ("a small lesson's rows", f"select count(progress) from {table} where lesson_id = $1", [(x,) for x in lessons]),
-        ):  # fmt: skip
+            (
+                "one row by its key, planned once",
+                f"select * from {table} where user_id = $1 and lesson_id = $2",
+                keys,
+            ),
+            (
+                "one learner's rows",
+                f"select count(progress) from {table} where user_id = $1",
+                [(user,) for user in users],
+            ),
+            (
+                "a small lesson's rows",
+                f"select count(progress) from {table} where lesson_id = $1",
+                [(lesson,) for lesson in lessons],
+            ),
+        ):
             figures[f"{what}, ms"] = _prepared(db, call, values, "force_generic_plan")
             if "row by" in what:
                 figures["one row by its key, planned each time, ms"] = _prepared(
@@ -451,7 +470,7 @@ def _partitions(db: Db, plan: Plan) -> Partitions:
 
 
 def _prepared(db: Db, call: str, values: Sequence[tuple[str, ...]], mode: str) -> float:
-    """Milliseconds of CPU of one execution, the median of batches; the clock where CPU is not known."""
+    """Milliseconds of CPU of one execution, by batches; of the clock where CPU is not known."""
     clock = CpuClock(db.info.backend_pid)
     db.execute(f"set plan_cache_mode = {mode}")
     types = ", ".join("uuid" for _ in values[0])
@@ -473,7 +492,7 @@ def _prepared(db: Db, call: str, values: Sequence[tuple[str, ...]], mode: str) -
     return median(took)
 
 
-# The report ----------------------------------------------------------------------------------------
+# The report --------------------------------------------------------------------------------------
 
 
 def summary(found: Scales) -> list[list[str]]:
@@ -482,9 +501,10 @@ def summary(found: Scales) -> list[list[str]]:
     pages = [cost for name, cost in last.calls.items() if name.startswith("largest: learners by")]
     heap, indexes = last.sizes["user_progress"]
     view = last.calls["one learner's course view"]
-    rows = [
+    return [
         [f"slowest page and sort of {last.largest:,} learners among {last.rows:,} rows, the median",
-         f"{max(cost.time for cost in pages):.0f} ms ({max(cost.cpu for cost in pages):.0f} of CPU)",
+         f"{max(cost.time for cost in pages):.0f} ms "
+         f"({max(cost.cpu for cost in pages):.0f} of CPU)",
          "below 50 ms"],
         ["one learner's course view", f"{view.time:.1f} ms",
          "below 5 ms"],
@@ -495,7 +515,6 @@ def summary(found: Scales) -> list[list[str]]:
         ["rows that a completion writes, likewise",
          f"{found.with_reports.rows / found.without.rows:.2f}", "at most 1.1"],
     ]  # fmt: skip
-    return rows
 
 
 def sections(found: Scales) -> Iterator[tuple[str, str, list[str], list[list[str]]]]:
@@ -506,7 +525,8 @@ def sections(found: Scales) -> Iterator[tuple[str, str, list[str], list[list[str
         "Made by `bin/bench generate`; the second beside the first.",
         ["rows of progress", "courses", "enrolments", "largest course", "generated in, s"],
         [
-            [f"{s.rows:,}", f"{s.courses:,}", f"{s.enrolments:,}", f"{s.largest:,}", f"{s.generated:.0f}"]
+            [f"{s.rows:,}", f"{s.courses:,}", f"{s.enrolments:,}", f"{s.largest:,}",
+             f"{s.generated:.0f}"]
             for s in found.stages
         ],
     )  # fmt: skip

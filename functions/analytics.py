@@ -1,7 +1,7 @@
-"""Function `analytics`: how far a learner is, and how fast, on one page; and for staff, who learns.
+"""Function `analytics`: how far a learner is, and how fast, on one page; for staff, who learns.
 
-What is counted, and for whom, is decided in the database: every route is one RPC, but that a list as
-CSV asks for it page by page.
+What is counted, and for whom, is decided in the database: every route is one RPC, but that a list
+as CSV asks for it page by page.
 """
 
 from __future__ import annotations

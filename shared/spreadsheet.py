@@ -17,7 +17,7 @@ _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def cell(value: Any) -> Any:
-    """A value as a spreadsheet may have it: text that would be a formula begins with an apostrophe."""
+    """A value as a spreadsheet may have it: an apostrophe keeps text from being a formula."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(_FORMULA):

@@ -1,4 +1,4 @@
-"""What the generator makes is sound: counters are a recount, and every reference leads somewhere."""
+"""What the generator makes is sound: counters are a recount, every reference leads somewhere."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from psycopg.rows import dict_row
 from bench import generate
 from tests.database.actors import Actor
 from tests.database.conftest import actors, learner, operator, server
-from tests.staff.scene import Scene
 from tests.stack import Stack
+from tests.staff.scene import Scene
 
 __all__ = ["actors", "learner", "operator", "scene", "server"]
 

@@ -76,7 +76,8 @@ def fill(stack: Stack, room: Class, count: int, names: str = "'Learner ' || n") 
             [count],
         )
         db.execute(
-            "insert into auth.users (id, email) select id, id || '@class-' || %s || '.test' from who",
+            "insert into auth.users (id, email)"
+            " select id, id || '@class-' || %s || '.test' from who",
             [room.course],
         )
         db.execute(f"insert into public.profiles (id, display_name) select id, {names} from who")

@@ -13,7 +13,7 @@ import pytest
 from bench import generate
 
 Db = psycopg.Connection[Any]
-# Scores are those of the progress rows, and names those of the profiles: not what lists are sorted by.
+# Scores of the progress rows, names of the profiles: not what lists are sorted by.
 FACTS = """
 select e.*, p.display_name, g.starts_at, g.ends_at,
        exists (select from public.course_staff s
