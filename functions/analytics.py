@@ -71,6 +71,7 @@ ROUTES = (
         "The learners of a course",
         body=LearnersPage,
         handler=learners,
+        also=("text/csv",),
     ),
     Route(
         "GET",

@@ -99,7 +99,10 @@ def _operation(function: Function, route: Route, schemas: Mapping[str, Json]) ->
                 "description": f"The answer of the RPC `{route.rpc}`."
                 if route.rpc and not route.handler
                 else "Done.",
-                "content": _json({"type": ["object", "null"]}),
+                "content": {
+                    **_json({"type": ["object", "null"]}),
+                    **{kind: {"schema": {"type": "string"}} for kind in route.also},
+                },
             },
             "default": {"$ref": "#/components/responses/Refusal"},
         },

@@ -90,6 +90,8 @@ class Route:
     report: Report | None = None
     who: Who = "user"
     handler: Handler | None = None
+    # What else the answer can be beside JSON, by Accept.
+    also: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[str, ...]:
