@@ -228,7 +228,8 @@ def test_a_bad_query_is_refused(
     assert database.seen == []
     database.script(Reply(200, {}))
     assert functions.get(f"{where}?limit=5", headers=signed_in).status_code == 200
-    assert database.seen[0].json == {"p_limit": 5}
+    ids = route.arguments({name: SAMPLES[name] for name in route.parameters})
+    assert database.seen[0].json == {**ids, "p_limit": 5}
 
 
 @every_command

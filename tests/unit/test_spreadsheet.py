@@ -21,7 +21,7 @@ def page(*names: str, cursor: str | None = None) -> Reply:
     ("value", "shown"),
     [
         ("=1", "'=1"), ("+1", "'+1"), ("-1", "'-1"), ("@x", "'@x"), ("\t1", "'\t1"),
-        ("\r1", "'\r1"),        ("1=", "1="), ("", ""), (None, None), (-1, -1), (1.5, 1.5), (True, "true"),
+        ("\r1", "'\r1"), ("1=", "1="), ("", ""), (None, None), (-1, -1), (1.5, 1.5), (True, "true"),
     ],
 )  # fmt: skip
 def test_cells(value: object, shown: object) -> None:
