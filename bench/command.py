@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -19,12 +20,14 @@ from bench import (
     coldstart,
     cost,
     dashboard,
+    generate,
     heartbeats,
     live,
     load,
     machine,
     quiz,
     rendering,
+    scale,
     seed,
     settling,
     target,
@@ -38,12 +41,24 @@ RESULT = ROOT / "bench" / "results" / "latest.md"
 PARTS = (
     "load", "cost", "quiz", "cold", "heartbeats", "dashboard", "settling", "rendering", "live",
 )  # fmt: skip
+# Only when it is asked for: it fills a stack of its own for half an hour.
+LARGE = "scale"
+# What a server for ten million rows is given; the local stack has PostgreSQL's defaults.
+ROOMY = "shared_buffers=2GB max_wal_size=8GB effective_cache_size=6GB"
 COURSE_LESSONS = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark and return the exit status."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["generate"]:
+        return generate.main(words[1:])
+    options = _parser().parse_args(words)
+    if LARGE in (options.only or ()):
+        if os.environ.get("API_URL"):
+            target.say("scale fills a stack of its own: unset API_URL")
+            return 2
+        os.environ.setdefault("WAYMARK_POSTGRES", ROOMY)
     try:
         with target.running(options.algorithm) as stack:
             report = _measure(stack, options)
@@ -73,7 +88,11 @@ def _parser() -> argparse.ArgumentParser:
         "the other names of `bin/dev status -o env` name.",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke run: figures mean nothing")
-    parser.add_argument("--only", choices=PARTS, action="append", help="only this part")
+    parser.add_argument("--only", choices=[*PARTS, LARGE], action="append", help="only this part")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=list(scale.Plan.rows),
+        help="of progress, for --only scale (1000000 10000000)",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds (5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a window (1)")
     parser.add_argument(
@@ -155,6 +174,8 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
             report.lives = live.measure(stack, tag, live_plan)
         if "settling" in parts:
             report.settlings = settling.measure(stack["DB_URL"], tag, settling_plan)
+        if LARGE in parts:
+            report.scales = scale.measure(stack["DB_URL"], scale.Plan(rows=tuple(options.rows)))
     finally:
         if not stack.is_own:
             with psycopg.connect(stack["DB_URL"], autocommit=True) as db:

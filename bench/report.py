@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench import scale
 from bench.cost import POSITIONS, Cost, Costs
 from bench.dashboard import Dashboards
 from bench.heartbeats import Heartbeats
@@ -33,13 +34,14 @@ class Report:
     dashboards: Dashboards | None = None
     settlings: Settlings | None = None
     lives: Lives | None = None
+    scales: scale.Scales | None = None
 
     def text(self) -> str:
         """The whole report."""
         parts = [self._head()]
         measured = (
             self.load, self.costs, self.quiz, self.cold, self.heartbeats, self.dashboards,
-            self.settlings, self.rendering, self.lives,
+            self.settlings, self.rendering, self.lives, self.scales,
         )  # fmt: skip
         if any(part is not None for part in measured):
             parts.append(self._summary())
@@ -61,6 +63,9 @@ class Report:
             parts.append(self._settlings(self.settlings))
         if self.lives is not None:
             parts.append(self._lives(self.lives))
+        if self.scales is not None:
+            for title, text, head, rows in scale.sections(self.scales):
+                parts.append(f"## {title}\n\n{text}\n\n{table(head, rows)}")
         return "\n\n".join(parts) + "\n"
 
     def _head(self) -> str:
@@ -181,6 +186,8 @@ class Report:
                     "below 1,000 ms",
                 ],
             ]
+        if self.scales is not None:
+            rows += scale.summary(self.scales)
         return "## Targets\n\n" + table(["figure", "measured", "target"], rows)
 
     def _closed(self, load: Load) -> str:

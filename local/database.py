@@ -54,7 +54,9 @@ def program(stack: Stack) -> Program:
     if not (data / "PG_VERSION").exists():
         _make_cluster(stack, binaries, data)
     _clear_stale_pid(data)
-    settings = {**SETTINGS, "port": str(stack.ports["database"])}
+    # For benchmarks: "shared_buffers=2GB max_wal_size=8GB".
+    more = dict(word.split("=", 1) for word in os.environ.get("WAYMARK_POSTGRES", "").split())
+    settings = {**SETTINGS, **more, "port": str(stack.ports["database"])}
     if not stack.durable:
         settings |= VOLATILE
     return Program(

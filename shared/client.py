@@ -945,6 +945,83 @@ class LessonReport(_Report):
     hard_lessons: list[HardLesson]
 
 
+LearnerSort = Literal["name", "percent", "activity", "score", "time"]
+
+
+class LearnerRow(TypedDict):
+    """A learner of a course, as its staff see one; score is the mean of the best scores."""
+
+    user_id: str
+    name: str | None
+    enrollment_id: str
+    cohort_id: str | None
+    cohort: str | None
+    status: Status
+    percent: float
+    completed_lessons: int
+    total_lessons: int
+    settling: bool
+    score: float | None
+    view_time_seconds: int
+    cycle: int
+    enrolled_at: str
+    expires_at: str | None
+    last_accessed_at: str | None
+    completed_at: str | None
+    current_lesson_id: str | None
+    needs_help: Literal["silent", "behind"] | None
+
+
+class LearnersPage(TypedDict):
+    """Answer of `learners`; a cursor means that there are more."""
+
+    learners: list[LearnerRow]
+    cursor: str | None
+
+
+class LearnerLesson(TypedDict):
+    """A lesson as one learner stands in it, for staff."""
+
+    lesson_id: str
+    module_id: str
+    title: str
+    type: str
+    is_countable: bool
+    is_waived: bool
+    status: Status
+    progress: float
+    started_at: str | None
+    last_accessed: str | None
+    completed_at: str | None
+    view_time_seconds: int
+    attempts: int
+    best_score: float | None
+
+
+class LearnerAttempt(TypedDict):
+    """An attempt of one learner, for staff."""
+
+    attempt_id: str
+    lesson_id: str
+    cycle: int
+    number: int
+    status: Literal["in_progress", "submitted", "graded"]
+    started_at: str
+    submitted_at: str | None
+    percent: float | None
+    passed: bool | None
+    correct_count: int | None
+    total_questions: int
+
+
+class LearnerDetail(TypedDict):
+    """Answer of `learner`: all lessons, and the last two hundred attempts."""
+
+    learner: LearnerRow
+    lessons: list[LearnerLesson]
+    attempts: list[LearnerAttempt]
+
+
 class WaymarkError(Exception):
     """A refusal. Branch on `code` (docs/reference/errors.md), never on the message.
 
@@ -982,6 +1059,7 @@ class Call(Generic[T]):
     body: dict[str, Any] = field(default_factory=dict)
     # The answer is a text as it stands, and no JSON.
     is_text: bool = False
+    accept: str = "application/json"
 
 
 class endpoint(Generic[P, T]):
@@ -1060,7 +1138,7 @@ class _Base(Generic[H]):
         request: dict[str, Any] = {
             "method": call.method,
             "url": f"{self._url}/{call.path}",
-            "headers": self._headers,
+            "headers": {**self._headers, "Accept": call.accept},
             "timeout": self._timeout,
         }
         request["params" if call.method == "GET" else "json"] = given
@@ -1205,6 +1283,68 @@ class _Base(Generic[H]):
     def next_lesson(self, course: int) -> Call[NextLesson | None]:
         """Where to go on, or None when there is nothing."""
         return Call("GET", _path("progress/courses/{}/next", course))
+
+    @endpoint
+    def learners(
+        self,
+        course: int,
+        *,
+        sort: LearnerSort = "name",
+        direction: Literal["asc", "desc"] | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+        cohort: Id | None = None,
+        status: Status | None = None,
+        min_percent: float | None = None,
+        max_percent: float | None = None,
+        inactive_days: int | None = None,
+        needs_help: bool | None = None,
+        enrolled_from: datetime | str | None = None,
+        enrolled_to: datetime | str | None = None,
+    ) -> Call[LearnersPage]:
+        """A page of a course's learners, for its staff."""
+        return Call(
+            "GET",
+            _path("analytics/courses/{}/learners", course),
+            {
+                "sort": sort,
+                "direction": direction,
+                "cursor": cursor,
+                "limit": limit,
+                "cohort_id": cohort,
+                "status": status,
+                "min_percent": min_percent,
+                "max_percent": max_percent,
+                "inactive_days": inactive_days,
+                "needs_help": needs_help,
+                "enrolled_from": enrolled_from,
+                "enrolled_to": enrolled_to,
+            },
+        )
+
+    @endpoint
+    def learners_csv(
+        self,
+        course: int,
+        *,
+        sort: LearnerSort = "name",
+        cohort: Id | None = None,
+        status: Status | None = None,
+        needs_help: bool | None = None,
+    ) -> Call[str]:
+        """All learners of a course as CSV, for its staff; a last line may say "# incomplete"."""
+        return Call(
+            "GET",
+            _path("analytics/courses/{}/learners", course),
+            {"sort": sort, "cohort_id": cohort, "status": status, "needs_help": needs_help},
+            is_text=True,
+            accept="text/csv",
+        )
+
+    @endpoint
+    def learner(self, course: int, user: Id) -> Call[LearnerDetail]:
+        """One learner of a course with lessons and attempts, for its staff."""
+        return Call("GET", _path("analytics/courses/{}/learners/{}", course, user))
 
     @endpoint
     def start_attempt(self, lesson: Id) -> Call[AttemptStarted]:

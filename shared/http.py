@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from time import perf_counter
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import functions_framework.aio
 from pydantic_core import from_json, to_json
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
@@ -154,12 +154,33 @@ class Call:
             self.error = fault.code
             logs.write("ERROR", f"unexpected: {logs.fault(error)}")
         self.timings["total"] = perf_counter() - self.began
+        headers = self._headers(shared, answer)
+        if answer.stream is not None and self.request.method != "HEAD":
+            stream = self._sent(shared, answer, answer.stream)
+            return StreamingResponse(stream, answer.status, headers)
         # For HEAD the server leaves the body out.
-        response = Response(answer.content, answer.status, self._headers(shared, answer))
+        response = Response(answer.content, answer.status, headers)
         self._log(shared, answer.status, len(answer.content))
         if shared is not None and shared.telemetry is not None:
             shared.telemetry.call(self, answer.status, self.events)
         return response
+
+    async def _sent(
+        self, shared: _App | None, answer: Answer, stream: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """A body that is made while it is sent; its log line tells of the whole."""
+        size, closed = 0, "client_closed"
+        try:
+            yield answer.content
+            size += len(answer.content)
+            async for part in stream:
+                yield part
+                size += len(part)
+            closed = ""
+        finally:
+            self.error = self.error or closed or None
+            self.timings["total"] = perf_counter() - self.began
+            self._log(shared, answer.status, size)
 
     async def _run(self, shared: _App, functions: tuple[Function, ...]) -> Answer:
         request = self.request
@@ -195,15 +216,18 @@ class Call:
                 logs.write("ERROR", f"report failed: {logs.fault(error)}")
         return Answer(answer, self.route.status)
 
-    async def rpc(self) -> bytes:
-        """The answer of the route's RPC, called as the caller (or as nobody). Raises Problem."""
+    async def rpc(self, **more: Any) -> bytes:
+        """The answer of the route's RPC, called as the caller (or as nobody). Raises Problem.
+
+        `more` are arguments beside those of path and body, or instead of them.
+        """
         if self.route is None or self.route.rpc is None:
             raise TypeError("this route has no RPC")
         started = perf_counter()
         try:
             return await self.database.call(
                 self.route.rpc,
-                {**self.ids, **self.body.arguments()},
+                {**self.ids, **self.body.arguments(), **more},
                 token=self.caller.token if self.caller else None,
                 request_id=self.id,
                 visitor=visitor(self.request, self.config.trusted_proxies),

@@ -254,6 +254,23 @@ class ReportPage(LessonReport):
         return {name: found[name] for name in found if name not in ("p_plot", "p_format")}
 
 
+class LearnersPage(Body):
+    """Which learners of a course, in which order, and how many; CSV has all of them."""
+
+    sort: Literal["name", "percent", "activity", "score", "time"] | None = None
+    direction: Literal["asc", "desc"] | None = None
+    cursor: Annotated[Text, Field(max_length=1000)] | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
+    cohort_id: UuidId | None = None
+    status: Literal["not_started", "in_progress", "completed"] | None = None
+    min_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    max_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    inactive_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    needs_help: bool | None = None
+    enrolled_from: Time | None = None
+    enrolled_to: Time | None = None
+
+
 class CertificatesPage(Body):
     """A page of certificates: how many, after which one."""
 

@@ -6,7 +6,7 @@ The boundary, the docs and the sweeps all read the same tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +33,7 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[str], str | int]]] = {
     "module": ("p_module_id", uuid_id),
     "program": ("p_program_id", course_id),
     "token": ("p_token", uuid_id),
+    "user": ("p_user_id", uuid_id),
 }
 
 
@@ -61,6 +62,8 @@ class Answer:
     status: int = 200
     type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+    # What follows the content, made while it is sent; it must end by itself and raise nothing.
+    stream: AsyncIterator[bytes] | None = None
 
 
 # For what is not the bare answer of an RPC; raises Problem.

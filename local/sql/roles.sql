@@ -29,6 +29,8 @@ alter role supabase_storage_admin login noinherit;
 grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role to postgres with admin option;
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
+-- As hosted: to load rows whose triggers have done their work elsewhere.
+grant set on parameter session_replication_role to postgres;
 grant anon, authenticated, service_role to supabase_storage_admin;
 
 -- Not on hosted: the one login of the Auth and Storage process. It acts for the two service

@@ -29,6 +29,9 @@ create table public.enrollments (
   current_lesson_id uuid,
   current_section text check (char_length(current_section) <= 200),
   view_time_seconds bigint not null default 0 check (view_time_seconds >= 0),
+  score_sum bigint not null default 0,
+  scored_lessons integer not null default 0,
+  sort_name text collate "C" not null default '',
   frontier_lesson_id uuid,
   frontier_version bigint,
   settled_version bigint not null default 0,
@@ -56,6 +59,11 @@ comment on column public.enrollments.renewal_told_at is
   'When the learner was told that this completion expires; null: not yet.';
 comment on column public.enrollments.completion_snapshot is
   'What was required at completion: {lessons, weight, catalog_version}.';
+comment on column public.enrollments.score_sum is
+  'Sum of the best scores, in hundredths, of the countable lessons that have one; maintained.';
+comment on column public.enrollments.scored_lessons is 'How many lessons are in score_sum; maintained.';
+comment on column public.enrollments.sort_name is
+  'The learner''s display name as staff''s lists are sorted by it; maintained.';
 comment on column public.enrollments.frontier_lesson_id is
   'First incomplete countable lesson as of frontier_version; a cache, ask get_next_lesson instead.';
 comment on column public.enrollments.frontier_version is
@@ -63,6 +71,8 @@ comment on column public.enrollments.frontier_version is
 comment on column public.enrollments.settled_version is
   'courses.settle_version that the counters hold; a lower one means: settling, the next write counts first.';
 create index enrollments_course_idx on public.enrollments (course_id, id);
+-- Staff's list by name, page by page. A name rarely changes, so no learner's write touches this index.
+create index enrollments_name_idx on public.enrollments (course_id, sort_name, id);
 -- Completions that may still have to be announced as expiring. No heartbeat changes these columns.
 create index enrollments_renewal_idx on public.enrollments (course_id, completed_at)
   where completed_at is not null and renewal_told_at is null and status = 'active';

@@ -475,6 +475,15 @@ begin
         where w.user_id = p.user_id and w.lesson_id = b.lesson_id)
      group by p.user_id, b.course_id
   ),
+  scored as (
+    select p.user_id, b.course_id, sum(b.lessons) as lessons, sum(b.lessons * (p.best_score * 100)::integer) as score
+      from private.bookings(p_changes) b
+      join public.user_progress p on p.lesson_id = b.lesson_id and p.best_score is not null
+     where not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p.user_id and w.lesson_id = b.lesson_id)
+     group by p.user_id, b.course_id
+  ),
   waived as (
     select w.user_id, b.course_id, sum(b.lessons) as lessons, sum(b.weight) as weight
       from private.bookings(p_changes) b
@@ -487,6 +496,8 @@ begin
            total_weight = x.total_weight,
            completed_lessons = x.completed_lessons,
            completed_weight = x.completed_weight,
+           score_sum = x.score_sum,
+           scored_lessons = x.scored_lessons,
            progress_percent = private.percent(x.completed_weight, x.total_weight),
            completed_at = case when x.finishes then v_now else e.completed_at end,
            completion_snapshot = case
@@ -504,13 +515,17 @@ begin
                    was.total_lessons + t.lessons - coalesce(w.lessons, 0) as total_lessons,
                    was.total_weight + t.weight - coalesce(w.weight, 0) as total_weight,
                    was.completed_lessons + coalesce(d.lessons, 0) as completed_lessons,
-                   was.completed_weight + coalesce(d.weight, 0) as completed_weight
+                   was.completed_weight + coalesce(d.weight, 0) as completed_weight,
+                   was.score_sum + coalesce(sc.score, 0) as score_sum,
+                   was.scored_lessons + coalesce(sc.lessons, 0) as scored_lessons
               from total t
               join public.courses c on c.id = t.course_id
               join public.enrollments was on was.course_id = t.course_id
               left join done d on d.course_id = was.course_id and d.user_id = was.user_id
+              left join scored sc on sc.course_id = was.course_id and sc.user_id = was.user_id
               left join waived w on w.course_id = was.course_id and w.user_id = was.user_id
              where t.lessons <> 0 or t.weight <> 0 or d.lessons <> 0 or d.weight <> 0
+                or sc.lessons <> 0
                 or w.lessons <> 0 or w.weight <> 0
           ) as s
       ) as x
@@ -698,16 +713,20 @@ declare
 begin
   perform private.share_course(new.course_id);
   select c.total_lessons - waived.lessons, c.total_weight - waived.weight, done.lessons,
-         done.weight, c.catalog_version, c.settle_version
-    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight, v_version,
-         new.settled_version
+         done.weight, done.score, done.scored, c.catalog_version, c.settle_version
+    into new.total_lessons, new.total_weight, new.completed_lessons, new.completed_weight,
+         new.score_sum, new.scored_lessons, v_version, new.settled_version
     from public.courses c
    cross join lateral (
-      select count(*)::integer as lessons, coalesce(sum(l.weight), 0) as weight
+      select (count(*) filter (where p.is_completed))::integer as lessons,
+             coalesce(sum(l.weight) filter (where p.is_completed), 0) as weight,
+             coalesce(sum((p.best_score * 100)::integer), 0) as score,
+             count(p.best_score)::integer as scored
         from public.user_progress p
         join public.lessons l on l.id = p.lesson_id
        -- By the progress rows' own course: so each lesson is looked up, and the course never walked.
-       where p.user_id = new.user_id and p.course_id = c.id and p.status = 'completed'
+       where p.user_id = new.user_id and p.course_id = c.id
+         and (p.is_completed or p.best_score is not null)
          and l.is_countable and not exists (
            select from public.lesson_waivers w
             where w.user_id = p.user_id and w.lesson_id = p.lesson_id)

@@ -5,11 +5,13 @@
 -- What an enrolment's counters must be, counted from lessons and progress and nothing else.
 create function private.recount_enrollment(p_user_id uuid, p_course_id bigint)
 returns table (
-  completed_lessons integer, total_lessons integer, completed_weight bigint, total_weight bigint)
+  completed_lessons integer, total_lessons integer, completed_weight bigint, total_weight bigint,
+  score_sum bigint, scored_lessons integer)
 language sql stable security definer rows 1 set search_path = ''
 as $$
   select count(*) filter (where p.is_completed)::integer, count(*)::integer,
-         coalesce(sum(l.weight) filter (where p.is_completed), 0), coalesce(sum(l.weight), 0)
+         coalesce(sum(l.weight) filter (where p.is_completed), 0), coalesce(sum(l.weight), 0),
+         coalesce(sum((p.best_score * 100)::integer), 0), count(p.best_score)::integer
     from public.lessons l
     left join public.user_progress p on p.user_id = p_user_id and p.lesson_id = l.id
    where l.course_id = p_course_id and l.is_countable and not exists (
@@ -89,16 +91,18 @@ begin
         select e.id, e.user_id, e.course_id, e.cycle, e.completed_at, e.settled_version,
                e.progress_percent as old_percent, c.catalog_version, c.settle_version,
                c.certificate_min_percent, n.completed_lessons, n.total_lessons,
-               n.completed_weight, n.total_weight,
+               n.completed_weight, n.total_weight, n.score_sum, n.scored_lessons,
                private.percent(n.completed_weight, n.total_weight) as new_percent,
                (e.completed_lessons, e.total_lessons, e.completed_weight, e.total_weight,
-                e.progress_percent)
+                e.score_sum, e.scored_lessons, e.progress_percent)
                  is distinct from
                (n.completed_lessons, n.total_lessons, n.completed_weight, n.total_weight,
+                n.score_sum, n.scored_lessons,
                 private.percent(n.completed_weight, n.total_weight)) as differs,
                jsonb_build_object('completed_lessons', e.completed_lessons,
                  'total_lessons', e.total_lessons, 'completed_weight', e.completed_weight,
-                 'total_weight', e.total_weight, 'progress_percent', e.progress_percent,
+                 'total_weight', e.total_weight, 'score_sum', e.score_sum,
+                 'scored_lessons', e.scored_lessons, 'progress_percent', e.progress_percent,
                  'completed_at', e.completed_at) as before
           from public.enrollments e
           join public.courses c on c.id = e.course_id
@@ -126,6 +130,8 @@ begin
              total_lessons = r.total_lessons,
              completed_weight = r.completed_weight,
              total_weight = r.total_weight,
+             score_sum = r.score_sum,
+             scored_lessons = r.scored_lessons,
              progress_percent = r.new_percent,
              completed_at = r.completed_at,
              completion_snapshot = case when r.finishes then jsonb_build_object(
@@ -142,7 +148,8 @@ begin
         'before', r.before,
         'after', jsonb_build_object('completed_lessons', r.completed_lessons,
           'total_lessons', r.total_lessons, 'completed_weight', r.completed_weight,
-          'total_weight', r.total_weight, 'progress_percent', r.new_percent,
+          'total_weight', r.total_weight, 'score_sum', r.score_sum,
+          'scored_lessons', r.scored_lessons, 'progress_percent', r.new_percent,
           'completed_at', r.completed_at),
         'modules', '[]'::jsonb));
     end if;

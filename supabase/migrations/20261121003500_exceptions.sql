@@ -107,6 +107,8 @@ begin
          completed_lessons = e.completed_lessons + v_done,
          total_weight = e.total_weight + p_sign * l.weight,
          completed_weight = e.completed_weight + v_done * l.weight,
+         score_sum = e.score_sum + p_sign * coalesce(((v.progress).best_score * 100)::integer, 0),
+         scored_lessons = e.scored_lessons + p_sign * ((v.progress).best_score is not null)::integer,
          progress_percent = private.percent(
            e.completed_weight + v_done * l.weight, e.total_weight + p_sign * l.weight),
          completed_at = case when v_finished then v_now else e.completed_at end,

@@ -211,6 +211,8 @@ begin
          cycle_started_at = v_now,
          completed_lessons = 0,
          completed_weight = 0,
+         score_sum = 0,
+         scored_lessons = 0,
          progress_percent = private.percent(0, x.total_weight),
          completed_at = null,
          completion_snapshot = null,

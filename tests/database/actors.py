@@ -188,9 +188,11 @@ select 'enrollment' as what, e.id::text as which,
   from public.enrollments e
  cross join lateral private.recount_enrollment(e.user_id, e.course_id) r
  where e.course_id = any (%(courses)s)
-   and ((e.completed_lessons, e.total_lessons, e.completed_weight, e.total_weight)
+   and ((e.completed_lessons, e.total_lessons, e.completed_weight, e.total_weight, e.score_sum,
+         e.scored_lessons)
           is distinct from
-        (r.completed_lessons, r.total_lessons, r.completed_weight, r.total_weight)
+        (r.completed_lessons, r.total_lessons, r.completed_weight, r.total_weight, r.score_sum,
+         r.scored_lessons)
         or e.progress_percent <> private.percent(r.completed_weight, r.total_weight)
         or (r.total_weight > 0 and r.completed_weight = r.total_weight
             and e.completed_at is null))

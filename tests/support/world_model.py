@@ -419,6 +419,10 @@ class State:
             ]
             if has != [len(done), len(counted), earned, possible]:
                 yield f"{user} in {course} has {has}, counted {len(done)} of {len(counted)}"
+            rows = [self.progress.get((user, x["id"])) for x in counted]
+            scores = [x["best_score"] for x in rows if x and x["best_score"] is not None]
+            if (row["score_sum"], row["scored_lessons"]) != (round(sum(scores) * 100), len(scores)):
+                yield f"{user} in {course} has scores {row['score_sum']}, counted {scores}"
             if Decimal(str(row["progress_percent"])) != percent(earned, possible):
                 yield f"{user} in {course} has {row['progress_percent']} percent"
             if possible and earned == possible and row["completed_at"] is None:

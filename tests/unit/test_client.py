@@ -276,6 +276,19 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
     ),
     (lambda c: c.report_page(7), "GET", "analytics/courses/7/report", None),
     (
+        lambda c: c.learners(7, sort="percent", needs_help=True, cohort=MODULE),
+        "GET",
+        f"analytics/courses/7/learners?sort=percent&cohort_id={MODULE}&needs_help=true",
+        None,
+    ),
+    (
+        lambda c: c.learners_csv(7, status="completed"),
+        "GET",
+        "analytics/courses/7/learners?sort=name&status=completed",
+        None,
+    ),
+    (lambda c: c.learner(7, LESSON), "GET", f"analytics/courses/7/learners/{LESSON}", None),
+    (
         lambda c: c.recalculate(LESSON),
         "POST",
         "recalculate",
@@ -327,6 +340,7 @@ def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
         "lesson": LESSON,
         "module": MODULE,
         "program": 7,
+        "user": LESSON,
     }
     for function in FUNCTIONS:
         for route in function.routes:

@@ -48,6 +48,8 @@ def test_every_route_is_described_and_no_other(described: dict[str, Any]) -> Non
         query = {entry["name"] for entry in operation["parameters"] if entry["in"] == "query"}
         fields = set(route.body.model_fields) if route.body and route.method == "GET" else set()
         assert query == fields
+        kinds = operation["responses"][str(route.status)]["content"]
+        assert set(kinds) == {*route.types}
         has_body = route.method != "GET" and route.body not in (None, Empty)
         assert ("requestBody" in operation) == has_body
 

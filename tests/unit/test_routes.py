@@ -47,6 +47,7 @@ SAMPLES = {
             "lesson",
             "module",
             "token",
+            "user",
         )
     },
     "code": "TN3JE-GKECG-07VXQ-G7HMZ",

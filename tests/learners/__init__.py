@@ -1,0 +1,1 @@
+"""The learner table of staff."""
