@@ -42,6 +42,7 @@ def play(stack: Stack, steps: int, seed: int) -> tuple[Counter[str], Counter[str
             for _ in range(min(HISTORY, steps - first)):
                 world.step(chance)
             world.settle_all()
+            world.replay_all()
             tried += world.tried
             refused += world.refused
     finally:

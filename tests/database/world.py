@@ -13,6 +13,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from shared.errors import CODES
+from shared.replay import differences
 from tests.database.actors import Actor, Refused, drift, insert, make_course, make_users
 from tests.stack import Stack
 from tests.support.world_model import LOOK, Command, State, wrong
@@ -559,3 +560,11 @@ class World:
             user, _, module = row["which"].partition(" ")
             assert row["what"] == "module", row
             assert self.state.passed_by(user, self.state.modules[module]["course_id"]), row
+
+    def replay_all(self) -> None:
+        """The history of each of them says what the tables hold."""
+        admin = self.cast.actors["admin"]
+        for user in self.users:
+            history = admin.call("get_learner_history", p_user_id=user)
+            found = list(differences(history))
+            assert found == [], "\n".join([*self.told[-12:], user, *found])
