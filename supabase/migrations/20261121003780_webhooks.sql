@@ -379,6 +379,7 @@ declare
   v_fresh jsonb := '[]';
   v_page record;
   v_cursor text;
+  v_next text;
   v_pages integer := 0;
 begin
   if p_limit is null or p_limit not between 1 and 500 then
@@ -420,8 +421,9 @@ begin
         from unnest(v_page.p_events) as e
        where (w.kinds is null or e.kind = any (w.kinds))
          and (w.course_ids is null or e.course_id = any (w.course_ids));
+      v_next := v_page.p_next;
       exit when v_fresh <> '[]';
-      v_cursor := v_page.p_next;
+      v_cursor := v_next;
       exit when v_page.p_events = '{}' or v_pages >= 20;
     end loop;
     if v_cursor <> w.cursor then
@@ -435,7 +437,7 @@ begin
       'may_be_local', exists (
         select from private.settings s where s.name = 'webhook_local_urls' and s.value = 'on')),
     'cursor', v_cursor,
-    'next', coalesce(v_page.p_next, v_cursor),
+    'next', coalesce(v_next, v_cursor),
     'deliveries', v_waiting || v_fresh);
 end
 $$;

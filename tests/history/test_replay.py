@@ -1,8 +1,9 @@
-"""A replay sees what is wrong. That it finds nothing else is tested at random, in tests/database."""
+"""A replay sees what is wrong. That it finds nothing else: at random, in tests/database."""
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -109,9 +110,7 @@ def test_an_import_is_replayed(
         }  # fmt: skip
 
     for rows in ([row(1, course.all[0], 5)], [row(1, course.all[1], 0), row(2, course.all[2], 9)]):
-        answer = operator.run(
-            "select public.import_progress(%s::jsonb) as x", __import__("json").dumps(rows)
-        )
+        answer = operator.run("select public.import_progress(%s::jsonb) as x", json.dumps(rows))
         assert answer[0]["x"]["errors"] == []
     found = history(server, ann.user)
     assert list(differences(found)) == []

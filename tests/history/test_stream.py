@@ -1,4 +1,4 @@
-"""Reading everybody's history: nothing is missed, each learner's order holds, and a file resumes."""
+"""Reading everybody's history: nothing is missed, learners' order holds, and a file resumes."""
 
 from __future__ import annotations
 
