@@ -32,6 +32,7 @@ PAGE = 48
 LANES = 8
 TIMEOUT = aiohttp.ClientTimeout(total=8, connect=4)
 SENT, FAILED, HELD = "done", "failed", "held"
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Forbidden(OSError):
@@ -60,8 +61,11 @@ class _Public(AbstractResolver):
 def _is_public(address: str) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
     # An IPv4 address may come dressed as IPv6: what counts is where it leads.
-    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None) or found
-    return inner.is_global and not inner.is_multicast
+    if isinstance(found, ipaddress.IPv6Address):
+        if found in _NAT64:
+            return _is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
+        found = found.ipv4_mapped or found.sixtofour or found
+    return found.is_global and not found.is_multicast
 
 
 def check(url: str, *, may_be_local: bool) -> None:

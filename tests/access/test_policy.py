@@ -316,6 +316,7 @@ ONE_EACH = {"public.profiles": "id", "private.watch_credit": "user_id"}
 ARGUMENTS = {
     "p_webhook_id": "gen_random_uuid()",
     "p_url": "'https://example.org/hook'",
+    "p_cursor": "'0:0:0'",
     "p_next": "'0:0:0'",
     "p_results": "'[]'::jsonb",
     "p_course_id": "{main}",
