@@ -13,7 +13,14 @@ from pydantic_core import from_json
 
 from shared import spreadsheet
 from shared.http import Call, target
-from shared.models import CourseReport, DashboardPage, LearnersPage, LessonReport, ReportPage
+from shared.models import (
+    CourseReport,
+    DashboardPage,
+    EventsPage,
+    LearnersPage,
+    LessonReport,
+    ReportPage,
+)
 from shared.routing import Answer, Function, Route
 
 CSV_PAGE = 1000
@@ -121,6 +128,7 @@ ROUTES = (
         "get_course_learner",
         "One learner of a course, with lessons and attempts",
     ),
+    Route("GET", "events", "get_events", "Everybody's history, for servers", body=EventsPage),
 )
 
 FUNCTION = Function("analytics", ROUTES)

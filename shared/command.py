@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared import courses, operators, progress_commands, templates
+from shared import (
+    courses,
+    history_commands,
+    operators,
+    progress_commands,
+    templates,
+    webhook_commands,
+)
 from shared.operators import DONE, REFUSED, USAGE, Stop
 
 # Each with the variable that the functions read it from too.
@@ -94,6 +101,8 @@ def _parser() -> _Parser:
         command.add_argument("ids", metavar="ID", type=int, nargs="*")
         command.add_argument("--reason", help="kept in the audit log")
     progress_commands.add_commands(topics)
+    history_commands.add_commands(topics)
+    webhook_commands.add_commands(topics)
     templates.add_commands(topics)
     return parser
 

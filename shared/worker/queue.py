@@ -23,6 +23,7 @@ from shared.worker.removal import Removals
 from shared.worker.render import Certificates
 from shared.worker.reports import Reports
 from shared.worker.settling import Settlings
+from shared.worker.webhooks import Webhooks
 
 # One lease lasts for all its jobs: few enough that slow ones are done before it ends.
 BATCH = 8
@@ -39,6 +40,7 @@ KINDS: Mapping[str, type[Kind]] = {
     "mail": Mails,
     "report.compute": Reports,
     "storage.remove": Removals,
+    "webhook.deliver": Webhooks,
 }
 
 

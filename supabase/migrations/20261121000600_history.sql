@@ -15,9 +15,10 @@ create table public.progress_events (
   cycle integer not null default 1,
   kind text not null
     constraint kind_is_valid check (kind in (
-      'enrolled', 'lesson_started', 'lesson_completed', 'lesson_uncompleted',
-      'module_completed', 'course_completed', 'attempt_started', 'attempt_submitted',
-      'attempt_graded', 'unenrolled', 'cycle_started', 'late_event')),
+      'enrolled', 'unenrolled', 'cycle_started', 'lesson_started', 'lesson_completed',
+      'lesson_uncompleted', 'lesson_waived', 'lesson_unwaived', 'lesson_carried',
+      'module_started', 'module_completed', 'course_completed', 'attempt_started',
+      'attempt_submitted', 'attempt_graded', 'late_event', 'accounts_merged')),
   data jsonb not null default '{}',
   transaction_id xid8 not null default pg_current_xact_id(),
   created_at timestamptz not null default now(),
@@ -25,9 +26,16 @@ create table public.progress_events (
   primary key (user_id, id, occurred_at)
 ) partition by range (occurred_at);
 comment on table public.progress_events is
-  'Append-only history of transitions, in order of id per learner and course.';
+  'Append-only history of transitions, in order of id per learner and course; docs/reference/events.md.';
+comment on column public.progress_events.data is
+  'What the kind tells beside its columns; with it a learner''s rows can be rebuilt.';
 comment on column public.progress_events.transaction_id is
   'Writer''s transaction: readers page below the oldest running one, so that late commits are not lost.';
+
+-- Readers of everything go on from where they were, by writer and id. Rows lie in that order, so a summary
+-- of each few pages is enough to find them, and costs a writer next to nothing.
+create index progress_events_order_idx on public.progress_events
+  using brin (((transaction_id::text)::bigint), id) with (pages_per_range = 16, autosummarize = on);
 
 -- No default partition: it would forbid detaching concurrently. So months are made far ahead, and a
 -- missing month would refuse a completion. One is made beside the table and then attached: that waits for

@@ -452,13 +452,19 @@ begin
       join public.modules m on m.id = d.module_id
      order by d.user_id
         on conflict (user_id, module_id) do update set started_at = excluded.started_at
-    returning mp.user_id, mp.course_id, mp.module_id, mp.status, mp.xmax = 0 as is_new
+    returning mp.user_id, mp.course_id, mp.module_id, mp.status, mp.started_at,
+      mp.xmax = 0 as is_new
   )
   insert into public.progress_events (occurred_at, user_id, course_id, module_id, kind, data)
-  select v_now, b.user_id, b.course_id, b.module_id, 'module_completed', '{"by": "catalog"}'
+  select v_now, b.user_id, b.course_id, b.module_id, told.kind, told.data
     from begun b
-   where b.status = 'completed' and b.is_new
-   order by b.user_id;
+   cross join lateral (values
+     (b.started_at is not null, 'module_started',
+      jsonb_build_object('by', 'catalog', 'started_at', b.started_at)),
+     (b.status = 'completed' and b.is_new, 'module_completed', '{"by": "catalog"}')
+   ) as told (happened, kind, data)
+   where told.happened
+   order by b.user_id, told.kind desc;
 
   -- Everyone enrolled in one of these courses.
   with total as (
@@ -770,7 +776,11 @@ begin
     (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
   values (case when v_imported then new.enrolled_at else private.clock() end,
     new.user_id, new.course_id, new.id, new.cycle, 'enrolled',
-    case when v_imported then jsonb_build_object('by', 'import') else '{}' end);
+    jsonb_strip_nulls(jsonb_build_object(
+      'by', case when v_imported then 'import' end,
+      'enrolled_at', case when not v_imported and new.enrolled_at <> private.clock()
+        then new.enrolled_at end,
+      'completed_at', case when v_imported then new.completed_at end)));
   if new.settled_version > 0 then
     -- A job may have passed by modules of theirs while they were not enrolled.
     perform private.settle_enrollments(array[new.id], 'catalog', false);
@@ -789,9 +799,42 @@ comment on function private.tg_enrollments__event() is
   'Every enrolment is in the history, however made; also one that finds everything done.';
 revoke execute on function private.tg_enrollments__event() from public;
 
+-- In one place for all who end an enrolment or let it go on: the learner, staff, servers.
+create function private.tg_enrollments__told() returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if tg_op = 'DELETE' then
+    -- Not when the learner goes, and with them their enrolments.
+    if exists (select from auth.users u where u.id = old.user_id) then
+      insert into public.progress_events
+        (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+      values (private.clock(), old.user_id, old.course_id, old.id, old.cycle, 'unenrolled',
+        '{"status": "deleted"}');
+    end if;
+  else
+    insert into public.progress_events
+      (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+    values (private.clock(), new.user_id, new.course_id, new.id, new.cycle,
+      case new.status when 'active' then 'enrolled' else 'unenrolled' end,
+      case new.status when 'active' then '{"again": true}'
+        else jsonb_build_object('status', new.status) end);
+  end if;
+  return null;
+end
+$$;
+comment on function private.tg_enrollments__told() is
+  'Every end of an enrolment is in the history, and every return to it.';
+revoke execute on function private.tg_enrollments__told() from public;
+
 create trigger _000_crossing before insert on public.enrollments
   for each statement execute function private.tg_enrollments__crossing();
 create trigger _100_counts before insert on public.enrollments
   for each row execute function private.tg_enrollments__counts();
 create trigger _800_event after insert on public.enrollments
   for each row execute function private.tg_enrollments__event();
+create trigger _810_told after update of status on public.enrollments
+  for each row when (old.status <> new.status)
+  execute function private.tg_enrollments__told();
+create trigger _810_told_deleted after delete on public.enrollments
+  for each row execute function private.tg_enrollments__told();

@@ -440,6 +440,7 @@ as $$
 declare
   l public.lessons := v.lesson;
   v_seen timestamptz := coalesce(p_seen, p_at);
+  v_started_at timestamptz := (v.progress).started_at;
   v_moved public.enrollments;
 begin
   insert into public.user_progress as p
@@ -468,6 +469,8 @@ begin
   end if;
   if v.changed then
     perform private.record_event('lesson_started', v, p_at);
+  elsif v_started_at > p_at then
+    perform private.record_event('lesson_started', v, p_at, '{"earlier": true}');
   end if;
   return v;
 end
@@ -589,7 +592,9 @@ begin
 
   perform private.touch_day(v_user_id, v_day, p_at, p_at, p_lessons => 1);
 
-  perform private.record_event('lesson_completed', v, p_at);
+  perform private.record_event('lesson_completed', v, p_at, case
+    when (v.progress).view_time_seconds > 0
+    then jsonb_build_object('seconds', (v.progress).view_time_seconds) else '{}' end);
   if v_module_finished then
     perform private.record_event('module_completed', v, p_at);
   end if;

@@ -158,6 +158,7 @@ begin
   for r in
     with wanted as (
       select e.id as enrollment_id, e.user_id, e.course_id, e.cycle, n.*, mp.status as old_status,
+             mp.started_at as old_started_at,
              case when p_by = 'recalculation' and e.settled_version < c.settle_version
                then 'catalog' else p_by end as cause,
              case when private.module_done(n.completion_rule, n.completed_lessons,
@@ -209,12 +210,17 @@ begin
     told as (
       insert into public.progress_events
         (occurred_at, user_id, course_id, module_id, enrollment_id, cycle, kind, data)
-      select w.completed_at, w.user_id, w.course_id, w.module_id, w.enrollment_id, w.cycle,
-             'module_completed', jsonb_build_object('by', w.cause)
+      select t.at, w.user_id, w.course_id, w.module_id, w.enrollment_id, w.cycle, t.kind, t.data
         from wanted w
-       where not p_dry_run and w.completed_at is not null
-         and w.old_status is distinct from 'completed'
-       order by w.user_id, w.module_id
+       cross join lateral (values
+         (w.started_at >= w.old_started_at is not true and w.started_at is not null,
+          case w.cause when 'import' then w.started_at else v_now end,
+          'module_started', jsonb_build_object('by', w.cause, 'started_at', w.started_at)),
+         (w.completed_at is not null and w.old_status is distinct from 'completed', w.completed_at,
+          'module_completed', jsonb_build_object('by', w.cause))
+       ) as t (happened, at, kind, data)
+       where not p_dry_run and t.happened
+       order by w.user_id, w.module_id, t.kind desc
     )
     select w.enrollment_id, w.course_id, w.user_id, w.cause,
            jsonb_agg(jsonb_build_object('module_id', w.module_id, 'before', w.before,

@@ -595,7 +595,8 @@ begin
       a.user_id, private.local_day(a.user_id, a.submitted_at), a.submitted_at, a.submitted_at,
       p_attempts => 1);
     perform private.record_event('attempt_submitted', v, p_at, jsonb_build_object(
-      'attempt_id', a.id, 'number', a.number, 'expired', a.expired));
+      'attempt_id', a.id, 'number', a.number, 'expired', a.expired,
+      'seconds', greatest(extract(epoch from a.submitted_at - a.started_at), 0)::integer));
   end if;
   if a.status = 'graded' then
     perform private.record_event('attempt_graded', v, p_at, jsonb_build_object(

@@ -65,15 +65,17 @@ create table private.settings (
   constraint settle_limit_is_a_number check (
     name <> 'settle_limit' or value ~ '^[0-9]{1,9}$'),
   constraint report_live_rows_is_a_number check (
-    name <> 'report_live_rows' or value ~ '^[0-9]{1,9}$')
+    name <> 'report_live_rows' or value ~ '^[0-9]{1,9}$'),
+  constraint webhook_local_urls_is_a_switch check (
+    name <> 'webhook_local_urls' or value in ('on', 'off'))
 );
 comment on table private.settings is
-  'What the operator decides. client_header: where the gateway writes a visitor''s address; settle_limit: up to how many enrolments an edit settles at once; report_live_rows: up to how many rows of progress a report counts when it is asked for.';
+  'What the operator decides. client_header: where the gateway writes a visitor''s address; settle_limit: up to how many enrolments an edit settles at once; report_live_rows: up to how many rows of progress a report counts when it is asked for; webhook_local_urls: on lets webhooks go to http and private addresses.';
 create trigger _900_touch before update on private.settings
   for each row execute function private.tg_touch_updated_at();
 insert into private.settings (name, value)
 values ('client_header', 'x-forwarded-for'), ('settle_limit', '50000'),
-  ('report_live_rows', '20000');
+  ('report_live_rows', '20000'), ('webhook_local_urls', 'off');
 
 alter table private.rate_limits enable row level security;
 alter table private.rate_buckets enable row level security;

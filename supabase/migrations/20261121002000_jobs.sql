@@ -77,6 +77,10 @@ begin
   elsif p_kind = 'report.compute' then
     return (select p_payload from private.course_reports r
              where r.id = (p_payload ->> 'report_id')::bigint and r.is_wanted);
+  elsif p_kind = 'webhook.deliver' then
+    return (select p_payload from private.webhooks w
+             where w.id = (p_payload ->> 'webhook_id')::uuid and w.is_enabled
+               and w.died_at is null);
   elsif p_kind = 'mail' then
     return private.mail_facts((p_payload ->> 'notification_id')::uuid);
   end if;
@@ -129,6 +133,7 @@ begin
   elsif p_seconds is null or p_seconds not between 1 and 3600 then
     perform private.fail('invalid_value', 422, 'seconds must be between 1 and 3600');
   end if;
+  perform private.wake_webhooks();
   for j in
     select * from private.jobs x
      where x.died_at is null and x.run_at <= v_now

@@ -125,7 +125,8 @@ begin
   insert into public.progress_events
     (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
   select p_at, e.user_id, e.course_id, e.id, e.cycle, 'course_completed',
-         jsonb_strip_nulls(jsonb_build_object('by', p_by, 'snapshot', e.completion_snapshot))
+         jsonb_strip_nulls(jsonb_build_object('by', p_by, 'snapshot', e.completion_snapshot,
+           'completed_at', nullif(e.completed_at, p_at)))
     from public.enrollments e
    where e.id = any (p_enrollment_ids)
    order by e.user_id;

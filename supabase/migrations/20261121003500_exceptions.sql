@@ -165,6 +165,7 @@ begin
       on conflict (user_id, lesson_id) do nothing;
   v.changed := found;
   if v.changed then
+    perform private.record_event('lesson_waived', v, private.clock());
     v := private.count_lesson(v, v.lesson, -1);
     perform private.audit('lesson.excuse', (v.lesson).course_id, p_user_id, 'lesson:' || p_lesson_id,
       p_reason, jsonb_build_object('is_waived', false, 'progress_percent', v_percent),
@@ -190,6 +191,7 @@ begin
   v.changed := found;
   if v.changed then
     select * into l from public.lessons where id = p_lesson_id;
+    perform private.record_event('lesson_unwaived', v, private.clock());
     v := private.count_lesson(v, l, 1);
     perform private.audit('lesson.unexcuse', l.course_id, p_user_id, 'lesson:' || p_lesson_id,
       p_reason, jsonb_build_object('is_waived', true, 'progress_percent', v_percent),

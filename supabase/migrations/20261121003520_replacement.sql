@@ -28,33 +28,59 @@ begin
     perform private.fail('conflict', 409, 'The new lesson counts already',
       p_hint => 'Make it optional first; it counts when it has replaced the other one');
   end if;
-  insert into public.user_progress as p
-    (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
-     completed_on)
-  select o.user_id, n.id, n.course_id, o.status, o.progress, o.started_at, o.last_accessed,
-         o.completed_at, o.completed_on
-    from public.user_progress o
-   where o.lesson_id = l.id and o.status <> 'not_started'
-   order by o.user_id
-      on conflict (user_id, lesson_id) do update
-     set status = excluded.status,
-         progress = greatest(p.progress, excluded.progress),
-         started_at = least(p.started_at, excluded.started_at),
-         last_accessed = greatest(p.last_accessed, excluded.last_accessed),
-         completed_at = excluded.completed_at,
-         completed_on = excluded.completed_on
-   where p.status <> 'completed';
+  with carried as (
+    insert into public.user_progress as p
+      (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
+       completed_on)
+    select o.user_id, n.id, n.course_id, o.status, o.progress, o.started_at, o.last_accessed,
+           o.completed_at, o.completed_on
+      from public.user_progress o
+     where o.lesson_id = l.id and o.status <> 'not_started'
+     order by o.user_id
+        on conflict (user_id, lesson_id) do update
+       set status = excluded.status,
+           progress = greatest(p.progress, excluded.progress),
+           started_at = least(p.started_at, excluded.started_at),
+           last_accessed = greatest(p.last_accessed, excluded.last_accessed),
+           completed_at = excluded.completed_at,
+           completed_on = excluded.completed_on
+     where p.status <> 'completed'
+    returning p.*
+  )
+  insert into public.progress_events
+    (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
+  select v_now, x.user_id, n.course_id, l.module_id, n.id, e.id, coalesce(e.cycle, 1),
+         'lesson_carried', jsonb_strip_nulls(jsonb_build_object('from', l.id, 'status', x.status,
+           'started_at', x.started_at, 'completed_at', x.completed_at))
+    from carried x
+    left join public.enrollments e on e.user_id = x.user_id and e.course_id = n.course_id
+   order by x.user_id;
   get diagnostics v_learners = row_count;
-  insert into public.lesson_waivers (user_id, lesson_id, reason)
-  select w.user_id, n.id, w.reason
-    from public.lesson_waivers w
-   where w.lesson_id = l.id
-   order by w.user_id
-      on conflict (user_id, lesson_id) do nothing;
   -- What is done counts: to leave it out could lower the percent.
-  delete from public.lesson_waivers w
-   using public.user_progress p
-   where w.lesson_id = n.id and p.lesson_id = n.id and p.user_id = w.user_id and p.is_completed;
+  with waived as (
+    insert into public.lesson_waivers (user_id, lesson_id, reason)
+    select w.user_id, n.id, w.reason
+      from public.lesson_waivers w
+     where w.lesson_id = l.id and not exists (
+       select from public.user_progress p
+        where p.user_id = w.user_id and p.lesson_id = n.id and p.is_completed)
+     order by w.user_id
+        on conflict (user_id, lesson_id) do nothing
+    returning user_id, 'lesson_waived' as kind
+  ),
+  unwaived as (
+    delete from public.lesson_waivers w
+     using public.user_progress p
+     where w.lesson_id = n.id and p.lesson_id = n.id and p.user_id = w.user_id and p.is_completed
+    returning w.user_id, 'lesson_unwaived' as kind
+  )
+  insert into public.progress_events
+    (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
+  select v_now, x.user_id, n.course_id, l.module_id, n.id, e.id, coalesce(e.cycle, 1), x.kind,
+         '{"by": "catalog"}'
+    from (select * from waived union all select * from unwaived) as x
+    left join public.enrollments e on e.user_id = x.user_id and e.course_id = n.course_id
+   order by x.user_id;
 
   update public.lessons x
      set archived_at = case when x.id = l.id then v_now end,

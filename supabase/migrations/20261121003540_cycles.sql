@@ -145,6 +145,8 @@ as $$
 declare
   e public.enrollments;
   v_now timestamptz := private.clock();
+  v_lesson_ids uuid[];
+  v_module_ids uuid[];
   a public.user_assessment_attempts;
 begin
   -- What is open is graded as it stands, as when its time is up: late answers meet an attempt that ended.
@@ -188,14 +190,23 @@ begin
     delete from public.user_progress p
      where p.user_id = e.user_id and p.course_id = e.course_id
     returning p.*
+  ),
+  kept as (
+    insert into public.past_progress
+      (user_id, course_id, cycle, lesson_id, status, progress, started_at, last_accessed,
+       completed_at, completed_on, view_time_seconds, position_seconds, watched, attempts,
+       best_score)
+    select m.user_id, m.course_id, e.cycle, m.lesson_id, m.status, m.progress, m.started_at,
+           m.last_accessed, m.completed_at, m.completed_on, m.view_time_seconds,
+           m.position_seconds, m.watched, m.attempts, m.best_score
+      from moved m
+    returning lesson_id
   )
-  insert into public.past_progress
-    (user_id, course_id, cycle, lesson_id, status, progress, started_at, last_accessed,
-     completed_at, completed_on, view_time_seconds, position_seconds, watched, attempts, best_score)
-  select m.user_id, m.course_id, e.cycle, m.lesson_id, m.status, m.progress, m.started_at,
-         m.last_accessed, m.completed_at, m.completed_on, m.view_time_seconds, m.position_seconds,
-         m.watched, m.attempts, m.best_score
-    from moved m;
+  select coalesce(array_agg(k.lesson_id order by k.lesson_id), '{}') into v_lesson_ids from kept k;
+  v_module_ids := array(
+    select mp.module_id from public.module_progress mp
+     where mp.user_id = e.user_id and mp.course_id = e.course_id
+     order by mp.module_id);
   -- What is waived stays waived: the rows that hold such totals begin anew, the others go.
   delete from public.module_progress mp
    where mp.user_id = e.user_id and mp.course_id = e.course_id and not exists (
@@ -229,7 +240,9 @@ begin
   insert into public.progress_events
     (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
   values (v_now, e.user_id, e.course_id, e.id, e.cycle, 'cycle_started',
-    jsonb_strip_nulls(jsonb_build_object('by', p_by, 'reason', p_reason)));
+    jsonb_strip_nulls(jsonb_build_object('by', p_by, 'reason', p_reason))
+      -- What it leaves behind: by then lessons may have been in other courses than they are later.
+      || jsonb_build_object('lessons', v_lesson_ids, 'modules', v_module_ids));
   perform private.audit('course.retake', e.course_id, e.user_id, 'enrollment:' || e.id, p_reason,
     jsonb_build_object('cycle', e.cycle - 1), jsonb_build_object('cycle', e.cycle));
   return e;
@@ -371,9 +384,6 @@ begin
        set status = 'left'
      where user_id = v_user_id and course_id = p_course_id
     returning * into e;
-    insert into public.progress_events
-      (occurred_at, user_id, course_id, enrollment_id, cycle, kind)
-    values (private.clock(), e.user_id, e.course_id, e.id, e.cycle, 'unenrolled');
   end if;
   return jsonb_build_object('enrollment', private.enrollment_json(e), 'changed', v_changed);
 end
@@ -398,10 +408,6 @@ begin
      where x.user_id = e.user_id and x.course_id = e.course_id;
     return v_back;
   end if;
-  insert into public.progress_events
-    (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
-  values (private.clock(), v_back.user_id, v_back.course_id, v_back.id, v_back.cycle, 'enrolled',
-    '{"again": true}');
   return v_back;
 end
 $$;

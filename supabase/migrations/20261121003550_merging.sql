@@ -9,7 +9,8 @@
 select private.require_free(array[
   'private.merge_attempts', 'private.merge_certificates', 'private.merge_days',
   'private.merge_enrollments', 'private.merge_past', 'private.merge_progress',
-  'private.merge_users', 'private.move_rows', 'private.move_saved', 'private.united_progress',
+  'private.merge_users', 'private.move_rows', 'private.move_saved', 'private.record_merge',
+  'private.united_progress',
   'public.merge_users']);
 
 create function private.united_progress(i public.user_progress, f public.user_progress)
@@ -421,6 +422,63 @@ comment on function private.move_rows(regclass, text, uuid, uuid) is
   'Moves a table''s rows to another owner, but for those that the new owner has already.';
 revoke execute on function private.move_rows(regclass, text, uuid, uuid) from public;
 
+-- Two histories in one do not tell what became of them: this does, one event a course.
+create function private.record_merge(p_user_id uuid) returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  insert into public.progress_events
+    (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+  select private.clock(), p_user_id, c.id, e.id, coalesce(e.cycle, 1), 'accounts_merged',
+         jsonb_build_object(
+           'part', row_number() over (order by c.id),
+           'enrollment', case when e.id is not null then jsonb_build_object(
+             'status', e.status, 'enrolled_at', e.enrolled_at, 'completed_at', e.completed_at) end,
+           'lessons', coalesce((
+             select jsonb_object_agg(p.lesson_id, jsonb_build_object('status', p.status,
+                      'started_at', p.started_at, 'completed_at', p.completed_at,
+                      'attempts', p.attempts, 'best_score', p.best_score))
+               from public.user_progress p
+              where p.user_id = p_user_id and p.course_id = c.id), '{}'),
+           'modules', coalesce((
+             select jsonb_object_agg(m.module_id, jsonb_build_object(
+                      'started_at', m.started_at, 'completed_at', m.completed_at))
+               from public.module_progress m
+              where m.user_id = p_user_id and m.course_id = c.id), '{}'),
+           'waived', coalesce((
+             select jsonb_agg(w.lesson_id order by w.lesson_id)
+               from public.lesson_waivers w
+               join public.lessons l on l.id = w.lesson_id
+              where w.user_id = p_user_id and l.course_id = c.id), '[]'),
+           'past', coalesce((
+             select jsonb_agg(jsonb_build_object('cycle', p.cycle, 'lesson_id', p.lesson_id,
+                      'status', p.status, 'started_at', p.started_at,
+                      'completed_at', p.completed_at, 'attempts', p.attempts,
+                      'best_score', p.best_score) order by p.cycle, p.lesson_id)
+               from public.past_progress p
+              where p.user_id = p_user_id and p.course_id = c.id), '[]'))
+    from (
+      select e.course_id as id from public.enrollments e where e.user_id = p_user_id
+      union
+      select p.course_id from public.user_progress p where p.user_id = p_user_id
+      union
+      select m.course_id from public.module_progress m where m.user_id = p_user_id
+      union
+      select p.course_id from public.past_progress p where p.user_id = p_user_id
+      union
+      select l.course_id
+        from public.lesson_waivers w
+        join public.lessons l on l.id = w.lesson_id
+       where w.user_id = p_user_id
+    ) as c
+    left join public.enrollments e on e.user_id = p_user_id and e.course_id = c.id
+   order by c.id;
+end
+$$;
+comment on function private.record_merge(uuid) is
+  'Tells what a learner holds after accounts were united, course by course.';
+revoke execute on function private.record_merge(uuid) from public;
+
 create function private.merge_users(p_from uuid, p_into uuid, p_reason text) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -512,6 +570,7 @@ begin
   end loop;
   perform private.finish_programs(array(
     select e.id from public.enrollments e where e.user_id = p_into));
+  perform private.record_merge(p_into);
   delete from auth.users where id = p_from;
   perform private.audit('user.merge', null, p_into, 'user:' || p_into, p_reason,
     jsonb_build_object('user_id', p_from), jsonb_build_object('courses', v_course_ids,

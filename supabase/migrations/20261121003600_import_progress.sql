@@ -245,15 +245,24 @@ begin
       where (e.user_id, e.course_id) in (select x.user_id, x.course_id from unnest(v_rows) as x)
       order by e.user_id, e.course_id
         for no key update;
-    update public.enrollments e
-       set enrolled_at = w.at
-      from (
-        select x.user_id, x.course_id,
-               min(least(x.enrolled_at, x.started_at, x.completed_at)) as at
-          from unnest(v_rows) as x
-         group by x.user_id, x.course_id
-      ) as w
-     where e.user_id = w.user_id and e.course_id = w.course_id and e.enrolled_at > w.at;
+    with earlier as (
+      update public.enrollments e
+         set enrolled_at = w.at
+        from (
+          select x.user_id, x.course_id,
+                 min(least(x.enrolled_at, x.started_at, x.completed_at)) as at
+            from unnest(v_rows) as x
+           group by x.user_id, x.course_id
+        ) as w
+       where e.user_id = w.user_id and e.course_id = w.course_id and e.enrolled_at > w.at
+      returning e.*
+    )
+    insert into public.progress_events
+      (occurred_at, user_id, course_id, enrollment_id, cycle, kind, data)
+    select x.enrolled_at, x.user_id, x.course_id, x.id, x.cycle, 'enrolled',
+           '{"by": "import", "earlier": true}'
+      from earlier x
+     order by x.user_id, x.course_id;
 
     -- Of a lesson that is told twice the completion counts, and of two completions the first told.
     with fresh as (
@@ -362,7 +371,8 @@ begin
     select coalesce(w.completed_at, w.started_at), w.user_id, w.course_id, l.module_id, w.lesson_id,
            e.id, e.cycle,
            case when w.is_completed then 'lesson_completed' else 'lesson_started' end,
-           '{"by": "import"}'
+           jsonb_strip_nulls(jsonb_build_object('by', 'import',
+             'started_at', nullif(w.started_at, coalesce(w.completed_at, w.started_at))))
       from unnest(v_written) as w
       join public.lessons l on l.id = w.lesson_id
       join public.enrollments e on e.user_id = w.user_id and e.course_id = w.course_id

@@ -47,6 +47,7 @@ def play(stack: Stack, steps: int, seed: int) -> tuple[Counter[str], Counter[str
                 world.step(chance)
             world.settle_all()
             world.count_events()
+            world.replay_all()
             tried += world.tried
             refused += world.refused
     finally:

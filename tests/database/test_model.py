@@ -768,8 +768,8 @@ class Waymark(RuleBasedStateMachine):
             user,
             course_id,
         )
-        enrollment = self.model.enrollments[user, course_id]
-        enrollment.status, enrollment.expires_at = status, expires
+        self.model.set_status(user, course_id, status)
+        self.model.enrollments[user, course_id].expires_at = expires
         self.check()
 
     @rule(which=PICK, attempts=st.integers(0, 1), score=st.sampled_from([None, 50, 70, 100]))

@@ -225,6 +225,17 @@ class Model:
                 enrollment.completed_at = now
                 self.events.append(("course_completed", user, course_id, None, None))
 
+    def _tell(self, kind: str, user: uuid.UUID, lesson: Lesson, module_id: uuid.UUID) -> None:
+        self.events.append((kind, user, self.course_of(lesson), module_id, lesson.id))
+
+    def set_status(self, user: uuid.UUID, course_id: int, status: str) -> None:
+        """Withdraw an enrolment, or let it go on."""
+        enrollment = self.enrollments[user, course_id]
+        if enrollment.status != status:
+            kind = "enrolled" if status == "active" else "unenrolled"
+            self.events.append((kind, user, course_id, None, None))
+        enrollment.status = status
+
     # Learners ----
 
     def _active(self, user: uuid.UUID, course_id: int, now: datetime) -> Enrollment:
@@ -463,6 +474,10 @@ class Model:
         for lesson_id in moved:
             self.lessons[lesson_id].module_id = module_id
         for user, times in begun.items():
+            row = self.begun.get((user, module_id))
+            if row is None or row.started_at is None:
+                course_id = self.modules[module_id].course_id
+                self.events.append(("module_started", user, course_id, module_id, None))
             self._begin_module(user, module_id, min(times))
         for user, lesson_id in self.waivers:
             if lesson_id in moved:
@@ -503,14 +518,18 @@ class Model:
             mine.started_at = min(mine.started_at, row.started_at)
             mine.last_accessed = max(mine.last_accessed, row.last_accessed)
             mine.completed_at, mine.completed_on = row.completed_at, row.completed_on
-        self.waivers |= {(user, new_id) for user, lesson_id in self.waivers if lesson_id == old_id}
-        self.waivers = {
-            (user, lesson_id)
-            for user, lesson_id in self.waivers
-            if lesson_id != new_id
-            or (row := self.progress.get((user, new_id))) is None
-            or not row.completed
-        }
+            self._tell("lesson_carried", user, new, old.module_id)
+        before = {user for user, lesson_id in self.waivers if lesson_id == new_id}
+        done = {
+            user for (user, lesson_id), row in self.progress.items()
+            if lesson_id == new_id and row.completed
+        }  # fmt: skip
+        after = (before | {user for user, lesson_id in self.waivers if lesson_id == old_id}) - done
+        self.waivers = {key for key in self.waivers if key[1] != new_id}
+        self.waivers |= {(user, new_id) for user in after}
+        for kind, users in (("lesson_waived", after - before), ("lesson_unwaived", before - after)):
+            for user in users:
+                self._tell(kind, user, new, old.module_id)
         new.position, new.weight = old.position, old.weight
         new.required, new.preview, new.archived = old.required, old.preview, False
         old.archived = True
@@ -532,16 +551,18 @@ class Model:
         if (user, lesson_id) in self.waivers:
             return False
         self.waivers.add((user, lesson_id))
+        self._tell("lesson_waived", user, lesson, lesson.module_id)
         self.begun.setdefault((user, lesson.module_id), ModuleProgress(None))
         self.settle(now)
         return True
 
     def unexcuse_lesson(self, user: uuid.UUID, lesson_id: uuid.UUID, now: datetime) -> bool:
         """Take a waiver back."""
-        self._staffed(user, lesson_id)
+        lesson = self._staffed(user, lesson_id)
         if (user, lesson_id) not in self.waivers:
             return False
         self.waivers.remove((user, lesson_id))
+        self._tell("lesson_unwaived", user, lesson, lesson.module_id)
         self.settle(now)
         return True
 
