@@ -6,7 +6,7 @@ Every route is one RPC; what is counted, and for whom, is decided in the databas
 from __future__ import annotations
 
 from shared.http import target
-from shared.models import DashboardPage
+from shared.models import DashboardPage, EventsPage
 from shared.routing import Function, Route
 
 ROUTES = (
@@ -19,6 +19,7 @@ ROUTES = (
         body=DashboardPage,
         who="anyone",
     ),
+    Route("GET", "events", "get_events", "Everybody's history, for servers", body=EventsPage),
 )
 
 FUNCTION = Function("analytics", ROUTES)

@@ -190,6 +190,25 @@ class Project:
         """What the running check for drift has found. Raises Refused."""
         return self._call("get_drift_health", {})
 
+    def history(self, user: str) -> dict[str, Any]:
+        """A learner's events and the rows they add up to, for a replay. Raises Refused."""
+        return self._call("get_learner_history", {"p_user_id": user})
+
+    def events(self, cursor: str | None, limit: int) -> dict[str, Any]:
+        """Everybody's events after a cursor, {events, cursor}. Raises Refused, and Away."""
+        return self._call("get_events", {"p_cursor": cursor, "p_limit": limit})
+
+    def history_health(self) -> dict[str, Any]:
+        """Which months of the history there are. Raises Refused."""
+        return self._call("get_history_health", {})
+
+    def webhook(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """A command about webhooks by the name of its RPC: put_webhook and its like.
+
+        Raises Refused.
+        """
+        return self._call(command, {f"p_{name}": value for name, value in arguments.items()})
+
     def put_template(self, name: str, source: str, paper: str) -> dict[str, Any]:
         """Keep a template of certificates under a name; `changed` says whether it was new.
 

@@ -649,6 +649,28 @@ class Marked(TypedDict):
     changed: bool
 
 
+class HistoryEvent(TypedDict):
+    """One transition; docs/reference/events.md tells the kinds and their data."""
+
+    id: int
+    kind: str
+    occurred_at: str
+    user_id: str
+    course_id: int
+    module_id: str | None
+    lesson_id: str | None
+    enrollment_id: str | None
+    cycle: int
+    data: dict[str, Any]
+
+
+class Events(TypedDict):
+    """A page of everybody's history, and where the next one begins."""
+
+    events: list[HistoryEvent]
+    cursor: str
+
+
 class Velocity(TypedDict):
     """Lessons a week, how much more than four weeks ago (None: too new), and when all is done."""
 
@@ -1253,6 +1275,11 @@ class _Base(Generic[H]):
     def dashboard(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Dashboard]:
         """Everything for a learner's first page; courses by pages, the last visited first."""
         return Call("GET", "analytics/me", {"cursor": cursor, "limit": limit})
+
+    @endpoint
+    def events(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Events]:
+        """Everybody's history after a cursor; an empty page is the end for now (admins)."""
+        return Call("GET", "analytics/events", {"cursor": cursor, "limit": limit})
 
     @endpoint
     def recalculate(self, enrollment: Id, *, dry_run: bool = False) -> Call[Recalculated]:

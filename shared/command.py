@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared import courses, progress_commands, templates
+from shared import courses, history_commands, progress_commands, templates, webhook_commands
 
 if TYPE_CHECKING:
     from shared import admin
@@ -94,6 +94,8 @@ def _parser() -> _Parser:
         command.add_argument("ids", metavar="ID", type=int, nargs="*")
         command.add_argument("--reason", help="kept in the audit log")
     progress_commands.add_commands(topics)
+    history_commands.add_commands(topics)
+    webhook_commands.add_commands(topics)
     templates.add_commands(topics)
     return parser
 

@@ -62,6 +62,7 @@ CODES: Mapping[str, Code] = {
         404, "Course not found", "No such course, or the caller may not see it."
     ),
     "user_not_found": Code(404, "User not found", "Nobody has this id or e-mail address."),
+    "webhook_not_found": Code(404, "Webhook not found", "No endpoint has this id."),
     "cohort_not_found": Code(404, "Cohort not found", "The course has no such cohort."),
     "attempt_not_found": Code(
         404, "Attempt not found", "No such attempt, or it belongs to someone else."

@@ -204,6 +204,13 @@ class DashboardPage(Body):
     limit: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
+class EventsPage(Body):
+    """A page of everybody's history: how many events, after which cursor."""
+
+    cursor: Annotated[Text, Field(max_length=64)] | None = None
+    limit: Annotated[int, Field(ge=1, le=5000)] | None = None
+
+
 class CertificatesPage(Body):
     """A page of certificates: how many, after which one."""
 

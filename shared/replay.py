@@ -58,7 +58,7 @@ class State:
 
 
 def replay(events: Sequence[Row]) -> State:
-    """Apply one learner's events, which come in order of id. Raises KeyError for an unknown kind."""
+    """Apply one learner's events, in order of id. Raises KeyError for an unknown kind."""
     state = State()
     # Before it are the events of two people; it tells what became of both.
     merged = [n for n, x in enumerate(events) if x["kind"] == "accounts_merged"]
@@ -293,7 +293,7 @@ def differences(history: Row) -> Iterator[str]:
         done = [x for x in counted if _is_done(state, x["id"])]
         weights = [sum(x["weight"] for x in y) for y in (done, counted)]
         expected = [len(done), len(counted), *weights, percent(*weights)]
-        names = "completed_lessons total_lessons completed_weight total_weight".split()
+        names = ["completed_lessons", "total_lessons", "completed_weight", "total_weight"]
         found = [*(row[name] for name in names), _number(row["progress_percent"])]
         if expected != found:
             yield f"counters of course {course}: {found}, by the history {expected}"

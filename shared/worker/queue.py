@@ -22,6 +22,7 @@ from shared.worker.mail import Mails
 from shared.worker.removal import Removals
 from shared.worker.render import Certificates
 from shared.worker.settling import Settlings
+from shared.worker.webhooks import Webhooks
 
 # One lease lasts for all its jobs: few enough that slow ones are done before it ends.
 BATCH = 8
@@ -37,6 +38,7 @@ KINDS: Mapping[str, type[Kind]] = {
     "course.settle": Settlings,
     "mail": Mails,
     "storage.remove": Removals,
+    "webhook.deliver": Webhooks,
 }
 
 

@@ -105,7 +105,7 @@ begin
             'get_module_progress', 'get_my_certificates', 'get_my_cycles', 'get_my_dashboard',
             'get_my_programs', 'get_next_lesson', 'get_notifications', 'get_programs',
             'get_queue_health', 'get_quiz', 'get_status_list', 'get_webhook_deliveries', 'grace',
-            'grade', 'grade_attempt', 'grading', 'has_passed', 'heal_enrollment',
+            'grade', 'grade_attempt', 'grading', 'has_events', 'has_passed', 'heal_enrollment',
             'held_certificate', 'highlight', 'import_attempt', 'import_course', 'import_lessons',
             'import_modules', 'import_prerequisites', 'import_progress', 'import_quizzes',
             'import_resources', 'import_row', 'import_time', 'is_admin', 'is_closed_quiz',

@@ -206,7 +206,8 @@ begin
       select t.at, w.user_id, w.course_id, w.module_id, w.enrollment_id, w.cycle, t.kind, t.data
         from wanted w
        cross join lateral (values
-         (w.started_at >= w.old_started_at is not true and w.started_at is not null, v_now,
+         (w.started_at >= w.old_started_at is not true and w.started_at is not null,
+          case w.cause when 'import' then w.started_at else v_now end,
           'module_started', jsonb_build_object('by', w.cause, 'started_at', w.started_at)),
          (w.completed_at is not null and w.old_status is distinct from 'completed', w.completed_at,
           'module_completed', jsonb_build_object('by', w.cause))

@@ -204,7 +204,7 @@ comment on function private.put_webhook(uuid, text, text, text[], bigint[], bool
 revoke execute on function private.put_webhook(uuid, text, text, text[], bigint[], boolean) from public;
 
 create function private.list_webhooks() returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql volatile security definer set search_path = ''
 as $$
 begin
   if not private.is_admin() then
@@ -278,12 +278,14 @@ revoke execute on function private.test_webhook(uuid) from public;
 create function private.get_webhook_deliveries(
   p_webhook_id uuid, p_cursor bigint, p_limit integer
 ) returns jsonb
-language plpgsql volatile security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  w private.webhooks := private.require_webhook(p_webhook_id);
 begin
-  if p_limit is null or p_limit not between 1 and 1000 then
+  if not private.is_admin() then
+    perform private.fail('not_allowed', 403, 'Only admins may do this');
+  elsif not exists (select from private.webhooks w where w.id = p_webhook_id) then
+    perform private.fail('webhook_not_found', 404, 'Webhook not found');
+  elsif p_limit is null or p_limit not between 1 and 1000 then
     perform private.fail('invalid_value', 422, 'limit must be between 1 and 1000');
   end if;
   return (
@@ -295,7 +297,7 @@ begin
              'cursor', case when count(*) = p_limit then max(d.id) end)
       from (
         select * from private.webhook_deliveries x
-         where x.webhook_id = w.id and (p_cursor is null or x.id > p_cursor)
+         where x.webhook_id = p_webhook_id and (p_cursor is null or x.id > p_cursor)
          order by x.id
          limit p_limit
       ) as d);
@@ -353,11 +355,7 @@ begin
          and not exists (
            select from private.webhook_deliveries f
             where f.webhook_id = d.webhook_id and f.lane = d.lane and f.id < d.id))
-      and not exists (
-        select from public.progress_events e
-         where (e.transaction_id::text)::bigint >= split_part(w.cursor, ':', 1)::bigint
-           and ((e.transaction_id::text)::bigint >= split_part(w.cursor, ':', 2)::bigint
-             or e.id > split_part(w.cursor, ':', 3)::bigint));
+      and not private.has_events(w.cursor);
     perform private.enqueue('webhook.deliver', jsonb_build_object('webhook_id', w.id),
       'webhook.deliver:' || w.id);
   end loop;
@@ -379,6 +377,8 @@ declare
   v_fresh jsonb := '[]';
   v_page record;
   v_cursor text;
+  v_next text;
+  v_lost bigint[];
   v_pages integer := 0;
 begin
   if p_limit is null or p_limit not between 1 and 500 then
@@ -390,8 +390,10 @@ begin
     return jsonb_build_object('webhook', null);
   end if;
   select coalesce(jsonb_agg(jsonb_build_object('delivery_id', d.id, 'lane', d.lane::text,
-           'event', private.event_json(e), 'occurred_at', d.occurred_at) order by d.id), '[]')
-    into v_waiting
+           'event', private.event_json(e), 'occurred_at', d.occurred_at) order by d.id)
+           filter (where d.event_id is null or e.id is not null), '[]'),
+         array_agg(d.id) filter (where d.event_id is not null and e.id is null)
+    into v_waiting, v_lost
     from (
       select * from private.webhook_deliveries x
        where x.webhook_id = w.id and x.died_at is null and x.run_at <= v_now and not exists (
@@ -401,6 +403,8 @@ begin
        limit p_limit
     ) as d
     left join public.progress_events e on e.id = d.event_id and e.occurred_at = d.occurred_at;
+  -- Their month has been archived meanwhile.
+  delete from private.webhook_deliveries d where d.id = any (v_lost);
   v_cursor := w.cursor;
   if v_waiting = '[]' and (
     select count(*) from private.webhook_deliveries d where d.webhook_id = w.id) < c_held
@@ -420,13 +424,17 @@ begin
         from unnest(v_page.p_events) as e
        where (w.kinds is null or e.kind = any (w.kinds))
          and (w.course_ids is null or e.course_id = any (w.course_ids));
+      v_next := v_page.p_next;
       exit when v_fresh <> '[]';
-      v_cursor := v_page.p_next;
+      v_cursor := v_next;
       exit when v_page.p_events = '{}' or v_pages >= 20;
     end loop;
-    if v_cursor <> w.cursor then
-      update private.webhooks x set cursor = v_cursor where x.id = w.id and x.cursor = w.cursor;
-    end if;
+  end if;
+  if v_cursor <> w.cursor then
+    update private.webhooks x set cursor = v_cursor where x.id = w.id and x.cursor = w.cursor;
+  elsif v_waiting || v_fresh = '[]' then
+    -- Woken for what cannot be read yet, or while too much waits: not again at once.
+    update private.webhooks x set run_at = v_now + interval '5 seconds' where x.id = w.id;
   end if;
   return jsonb_build_object(
     'webhook', jsonb_build_object('id', w.id, 'url', w.url,
@@ -435,7 +443,7 @@ begin
       'may_be_local', exists (
         select from private.settings s where s.name = 'webhook_local_urls' and s.value = 'on')),
     'cursor', v_cursor,
-    'next', coalesce(v_page.p_next, v_cursor),
+    'next', coalesce(v_next, v_cursor),
     'deliveries', v_waiting || v_fresh);
 end
 $$;
@@ -534,7 +542,7 @@ comment on function public.put_webhook(text, uuid, text, text[], bigint[], boole
   'Admins: makes or changes an endpoint. Returns {webhook, secret}, the secret only of a new one.';
 
 create function public.list_webhooks() returns jsonb
-language sql stable security invoker set search_path = ''
+language sql volatile security invoker set search_path = ''
 begin atomic select private.list_webhooks(); end;
 comment on function public.list_webhooks() is 'Admins: all endpoints and how they do, {webhooks}.';
 
@@ -558,7 +566,7 @@ comment on function public.test_webhook(uuid) is 'Admins: sends a test message. 
 create function public.get_webhook_deliveries(
   p_webhook_id uuid, p_cursor bigint default null, p_limit integer default 100
 ) returns jsonb
-language sql volatile security invoker set search_path = ''
+language sql stable security invoker set search_path = ''
 begin atomic select private.get_webhook_deliveries(p_webhook_id, p_cursor, p_limit); end;
 comment on function public.get_webhook_deliveries(uuid, bigint, integer) is
   'Admins: what an endpoint has not taken, by pages, {deliveries, cursor}.';

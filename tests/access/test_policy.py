@@ -314,6 +314,11 @@ ONE_EACH = {"public.profiles": "id", "private.watch_credit": "user_id"}
 
 # What the RPCs are called with, by parameter; what has a default keeps it unless it stands here.
 ARGUMENTS = {
+    "p_webhook_id": "gen_random_uuid()",
+    "p_url": "'https://example.org/hook'",
+    "p_cursor": "'0:0:0'",
+    "p_next": "'0:0:0'",
+    "p_results": "'[]'::jsonb",
     "p_course_id": "{main}",
     "p_lesson_id": "{lesson fresh}",
     "p_module_id": "{module first}",

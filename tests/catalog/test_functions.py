@@ -188,14 +188,16 @@ def test_writes_to_a_learners_rows_run_as_the_writer(catalog: Catalog) -> None:
         "tell_renewals",
         # Admins make one account of two.
         "merge_users",
+        "record_merge",
         "merge_enrollments",
         "merge_progress",
         "merge_attempts",
         "merge_days",
         # What follows a completion, for a learner as for all whom a catalogue edit finishes.
         "finish_courses",
-        # A trigger: history has no other writer.
+        # Triggers: history has no other writer.
         "tg_enrollments__event",
+        "tg_enrollments__told",
         # Triggers: what a learner no longer wants kept, and a removed learner's id in the log.
         "tg_profiles__forget",
         "tg_users__forget",

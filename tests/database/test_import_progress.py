@@ -80,10 +80,11 @@ def test_completions_keep_their_dates_everywhere(
         ann,
     )
     assert {event["data"]["by"] for event in events} == {"import"}
-    assert [event["occurred_at"].month for event in events] == [1, 2, 2, 2, 3, 3, 3, 3]
+    assert [event["occurred_at"].month for event in events] == [1, 2, 2, 2, 2, 3, 3, 3, 3, 3]
     assert [event["kind"] for event in events] == [
-        "enrolled", "lesson_completed", "lesson_completed", "module_completed",
-        "lesson_completed", "course_completed", "lesson_completed", "module_completed",
+        "enrolled", "lesson_completed", "module_started", "lesson_completed", "module_completed",
+        "lesson_completed", "module_started", "course_completed", "lesson_completed",
+        "module_completed",
     ]  # fmt: skip
 
 

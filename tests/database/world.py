@@ -141,9 +141,9 @@ class World:
         """What comes next; none when chance chose what cannot be."""
         ways: list[Callable[[random.Random], Command | None]] = [
             self.work, self.edit, self.arrange, self.require, self.staff, self.certify,
-            self.settle, self.merge,
+            self.settle, self.merge, self.take_over,
         ]  # fmt: skip
-        (way,) = chance.choices(ways, weights=[60, 11, 6, 5, 12, 3, 3, 0.4])
+        (way,) = chance.choices(ways, weights=[60, 11, 6, 5, 12, 3, 3, 0.4, 4])
         return way(chance)
 
     def lesson(self, chance: random.Random, course: int | None = None) -> str:
@@ -497,6 +497,41 @@ class World:
         gone, stays = chance.sample(self.users, 2)
         arguments = {"p_from": gone, "p_into": stays, "p_reason": REASON}
         return Command("admin", "merge_users", arguments, stays)
+
+    def take_over(self, chance: random.Random) -> Command | None:
+        """What admins bring along from elsewhere, and a key that was wrong."""
+        user, lesson = chance.choice(self.users), self.lesson(chance)
+        if self.state.lessons[lesson]["is_preview"]:
+            return None
+        quizzes = [x["id"] for x in self.state.lessons.values() if x["type"] == "quiz"]
+        match chance.randrange(4):
+            case 0:
+                begun = self.now - timedelta(days=chance.choice([0, 1, 40]), hours=1)
+                row = {"line": 1, "user": user, "lesson": lesson, "status": "in_progress"}
+                row["started_at"] = begun.isoformat()
+                if chance.random() < 0.6:
+                    row |= {"status": "completed", "completed_at": self.now.isoformat()}
+                arguments: dict[str, Any] = {"p_rows": Jsonb([row])}
+                return Command("admin", "import_progress", arguments, user, lesson)
+            case 1 if quizzes:
+                quiz = chance.choice(quizzes)
+                arguments = {
+                    "p_user_id": user,
+                    "p_lesson_id": quiz,
+                    "p_percent": chance.choice([0, 50, 100]),
+                    "p_reason": REASON,
+                }
+                return Command("admin", "import_attempt", arguments, user, quiz)
+            case 2 if quizzes:
+                quiz = chance.choice(quizzes)
+                other = [{**QUIZ["questions"][0], "correct": chance.random() < 0.5}]
+                arguments = {"p_lesson_id": quiz, "p_quiz": Jsonb({"questions": other})}
+                return Command("admin", "set_quiz", arguments, None, quiz)
+            case _ if quizzes:
+                arguments = {"p_lesson_id": chance.choice(quizzes), "p_dry_run": False}
+                arguments |= {"p_allow_fail": chance.random() < 0.5, "p_reason": REASON}
+                return Command("admin", "regrade_lesson", arguments)
+        return None
 
     # Doing ----------------------------------------------------------------------------------------
 

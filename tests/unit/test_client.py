@@ -236,6 +236,7 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
         (ask, "POST", f"certificates/{LESSON}/{command}", {"reason": "Because"})
         for command, ask in COMMANDS.items()
     ),
+    (lambda c: c.events(), "GET", "analytics/events", None),
     (lambda c: c.dashboard(), "GET", "analytics/me", None),
     (
         lambda c: c.dashboard(cursor="1_2", limit=5),

@@ -1,0 +1,1 @@
+"""The history: what it tells, its replay, its readers, and its months."""
