@@ -1787,7 +1787,7 @@ def _about(command: str, lesson: Id, user: Id, reason: str) -> Call[Excepted]:
 def _choice(
     cohort: Id | None, enrolled_from: datetime | str | None, enrolled_to: datetime | str | None
 ) -> dict[str, Any]:
-    return {"cohort": cohort, "enrolled_from": enrolled_from, "enrolled_to": enrolled_to}
+    return {"cohort_id": cohort, "enrolled_from": enrolled_from, "enrolled_to": enrolled_to}
 
 
 def _slice(dry_run: bool, cursor: str | None, limit: int | None) -> dict[str, Any]:

@@ -218,16 +218,9 @@ class DashboardPage(Body):
 class CourseReport(Body):
     """Whom a report is about: of one cohort, enrolled from a time on and before another."""
 
-    cohort: UuidId | None = None
+    cohort_id: UuidId | None = None
     enrolled_from: Time | None = None
     enrolled_to: Time | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """The choice as the RPC's arguments."""
-        found = super().arguments()
-        if "p_cohort" in found:
-            found["p_cohort_id"] = found.pop("p_cohort")
-        return found
 
 
 class LessonReport(CourseReport):

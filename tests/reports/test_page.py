@@ -86,7 +86,7 @@ def test_who_may_ask_over_http(worlds: Callable[..., World], http: httpx.Client)
 @pytest.mark.parametrize(
     ("path", "code", "status"),
     [
-        ("?cohort=7", "invalid_id", 400),
+        ("?cohort_id=7", "invalid_id", 400),
         ("?enrolled_from=yesterday", "invalid_type", 400),
         ("?min_completions=3", "unknown_field", 422),
         ("/lessons?min_completions=-1", "invalid_value", 422),

@@ -266,7 +266,7 @@ CALLS: list[tuple[Ask, str, str, Any]] = [
     (
         lambda c: c.course_report(7, cohort=MODULE, enrolled_to="2026-01-01T00:00:00Z"),
         "GET",
-        f"analytics/courses/7?cohort={MODULE}&enrolled_to=2026-01-01T00%3A00%3A00Z",
+        f"analytics/courses/7?cohort_id={MODULE}&enrolled_to=2026-01-01T00%3A00%3A00Z",
         None,
     ),
     (
