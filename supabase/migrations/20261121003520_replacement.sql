@@ -28,23 +28,36 @@ begin
     perform private.fail('conflict', 409, 'The new lesson counts already',
       p_hint => 'Make it optional first; it counts when it has replaced the other one');
   end if;
-  insert into public.user_progress as p
-    (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
-     completed_on)
-  select o.user_id, n.id, n.course_id, o.status, o.progress, o.started_at, o.last_accessed,
-         o.completed_at, o.completed_on
-    from public.user_progress o
-   where o.lesson_id = l.id and o.status <> 'not_started'
-   order by o.user_id
-      on conflict (user_id, lesson_id) do update
-     set status = excluded.status,
-         progress = greatest(p.progress, excluded.progress),
-         started_at = least(p.started_at, excluded.started_at),
-         last_accessed = greatest(p.last_accessed, excluded.last_accessed),
-         completed_at = excluded.completed_at,
-         completed_on = excluded.completed_on
-   where p.status <> 'completed';
-  get diagnostics v_learners = row_count;
+  -- Each completion counts on its day, so that taking either of the two back finds what it takes.
+  with carried as (
+    insert into public.user_progress as p
+      (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
+       completed_on)
+    select o.user_id, n.id, n.course_id, o.status, o.progress, o.started_at, o.last_accessed,
+           o.completed_at, o.completed_on
+      from public.user_progress o
+     where o.lesson_id = l.id and o.status <> 'not_started'
+     order by o.user_id
+        on conflict (user_id, lesson_id) do update
+       set status = excluded.status,
+           progress = greatest(p.progress, excluded.progress),
+           started_at = least(p.started_at, excluded.started_at),
+           last_accessed = greatest(p.last_accessed, excluded.last_accessed),
+           completed_at = excluded.completed_at,
+           completed_on = excluded.completed_on
+     where p.status <> 'completed'
+    returning p.user_id, p.completed_on, p.completed_at
+  ),
+  counted as (
+    insert into public.daily_activity as d (user_id, day, lessons_completed, first_at, last_at)
+    select c.user_id, c.completed_on, 1, c.completed_at, c.completed_at
+      from carried c
+     where c.completed_on is not null
+     order by c.user_id
+        on conflict (user_id, day) do update
+       set lessons_completed = d.lessons_completed + 1
+  )
+  select count(*) into v_learners from carried;
   insert into public.lesson_waivers (user_id, lesson_id, reason)
   select w.user_id, n.id, w.reason
     from public.lesson_waivers w
