@@ -28,6 +28,7 @@ begin
     perform private.fail('conflict', 409, 'The new lesson counts already',
       p_hint => 'Make it optional first; it counts when it has replaced the other one');
   end if;
+  -- Each completion counts on its day, so that taking either of the two back finds what it takes.
   with carried as (
     insert into public.user_progress as p
       (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
@@ -46,6 +47,15 @@ begin
            completed_on = excluded.completed_on
      where p.status <> 'completed'
     returning p.*
+  ),
+  counted as (
+    insert into public.daily_activity as d (user_id, day, lessons_completed, first_at, last_at)
+    select c.user_id, c.completed_on, 1, c.completed_at, c.completed_at
+      from carried c
+     where c.completed_on is not null
+     order by c.user_id
+        on conflict (user_id, day) do update
+       set lessons_completed = d.lessons_completed + 1
   )
   insert into public.progress_events
     (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)

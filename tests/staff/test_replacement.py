@@ -204,6 +204,22 @@ def test_authors_change_a_lesson_and_learners_are_settled(scene: Scene) -> None:
     scene.sound()
 
 
+def test_completions_carried_over_are_taken_back_one_by_one(scene: Scene) -> None:
+    """From the day, too: never what other lessons have there."""
+    learner, (old, other) = scene.act("learner"), scene.course.lessons[0]
+    for lesson_id in (old, other):
+        learner.call("complete_lesson", p_lesson_id=lesson_id)
+    scene.act("author").call(
+        "replace_lesson", p_lesson_id=old, p_new_lesson_id=scene.spare, p_reason="Newer"
+    )
+    for lesson_id, left in ((None, 3), (scene.spare, 2), (old, 1)):
+        if lesson_id:
+            learner.call("uncomplete_lesson", p_lesson_id=lesson_id)
+        day = "select sum(lessons_completed) from public.daily_activity where user_id = %s"
+        assert scene.operator.one(day, scene.users["learner"]) == left
+    scene.sound()
+
+
 def test_authors_change_a_course(scene: Scene) -> None:
     author, course = scene.act("author"), {"p_course_id": scene.course.id}
     fields = {"sequential": True, "max_cycles": None, "badges": ["new"], "certificate_hours": 2.5}
