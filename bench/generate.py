@@ -117,7 +117,7 @@ def make(db: Db, plan: Plan, say: Say = lambda what, share: None) -> Made:
             run("modules' counters", MODULES)
         with _without_indexes(db, "daily_activity", say):
             run("days", DAYS)
-        # Last of what counters hold: the worker's upkeep, which looks at enrolments, finds all there.
+        # Last of what counters hold: the upkeep, which looks at enrolments, finds all of it there.
         with _without_indexes(db, "enrollments", say):
             run("enrolments' counters", COUNTERS)
         run("certificates", CERTIFICATES)
