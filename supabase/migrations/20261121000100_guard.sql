@@ -106,7 +106,7 @@ begin
             'import_quizzes', 'import_resources', 'import_row', 'import_time', 'is_admin',
             'is_closed_quiz', 'is_in_order', 'is_json', 'is_over', 'is_settling',
             'issue_certificates', 'item_id', 'job_facts', 'job_state', 'jobs', 'jwt',
-            'known_timezone', 'learner_cursor', 'learner_json', 'lease_jobs', 'leave_course',
+            'known_timezone', 'learner_cursor', 'learner_sql', 'lease_jobs', 'leave_course',
             'lesson_access', 'lesson_answer', 'lesson_change', 'lesson_dates', 'lesson_json',
             'lesson_lock', 'lesson_locks', 'lessons_json', 'list_jobs', 'local_day', 'lock_courses',
             'lock_enrollments', 'lock_for_cycle', 'lock_for_events', 'lock_json', 'locked_courses',
