@@ -113,12 +113,13 @@ def make(db: Db, plan: Plan, say: Say = lambda what, share: None) -> Made:
             say("progress", 1.0)
         with _without_indexes(db, "user_assessment_attempts", say):
             run("attempts", WRITE_ATTEMPTS)
-        with _without_indexes(db, "enrollments", say):
-            run("enrolments' counters", COUNTERS)
         with _without_indexes(db, "module_progress", say):
             run("modules' counters", MODULES)
         with _without_indexes(db, "daily_activity", say):
             run("days", DAYS)
+        # Last of what counters hold: the upkeep, which looks at enrolments, finds all of it there.
+        with _without_indexes(db, "enrollments", say):
+            run("enrolments' counters", COUNTERS)
         run("certificates", CERTIFICATES)
         _make_months(db, plan)
         run("history", EVENTS)
