@@ -200,14 +200,14 @@ Relationships: [
 ]
 },"enrollments": {
 Row: {
-"cohort_id": string | null,"completed_at": string | null,"completed_lessons": number,"completed_weight": number,"completion_snapshot": Json | null,"course_id": number,"created_at": string,"current_lesson_id": string | null,"current_module_id": string | null,"current_section": string | null,"cycle": number,"cycle_started_at": string | null,"enrolled_at": string,"expires_at": string | null,"frontier_lesson_id": string | null,"frontier_version": number | null,"id": string,"last_accessed_at": string | null,"progress_percent": number,"purchase_id": string | null,"renewal_told_at": string | null,"settled_version": number,"status": string,"total_lessons": number,"total_weight": number,"updated_at": string,"user_id": string,"view_time_seconds": number
+"cohort_id": string | null,"completed_at": string | null,"completed_lessons": number,"completed_weight": number,"completion_snapshot": Json | null,"course_id": number,"created_at": string,"current_lesson_id": string | null,"current_module_id": string | null,"current_section": string | null,"cycle": number,"cycle_started_at": string | null,"enrolled_at": string,"expires_at": string | null,"frontier_lesson_id": string | null,"frontier_version": number | null,"id": string,"last_accessed_at": string | null,"progress_percent": number,"purchase_id": string | null,"renewal_told_at": string | null,"score_sum": number,"scored_lessons": number,"settled_version": number,"sort_name": string,"status": string,"total_lessons": number,"total_weight": number,"updated_at": string,"user_id": string,"view_time_seconds": number
 }
 ComputedFields: never
 Insert: {
-"cohort_id"?: string | null,"completed_at"?: string | null,"completed_lessons"?: number,"completed_weight"?: number,"completion_snapshot"?: Json | null,"course_id": number,"created_at"?: string,"current_lesson_id"?: string | null,"current_module_id"?: string | null,"current_section"?: string | null,"cycle"?: number,"cycle_started_at"?: string | null,"enrolled_at"?: string,"expires_at"?: string | null,"frontier_lesson_id"?: string | null,"frontier_version"?: number | null,"id"?: string,"last_accessed_at"?: string | null,"progress_percent"?: number,"purchase_id"?: string | null,"renewal_told_at"?: string | null,"settled_version"?: number,"status"?: string,"total_lessons"?: number,"total_weight"?: number,"updated_at"?: string,"user_id": string,"view_time_seconds"?: number
+"cohort_id"?: string | null,"completed_at"?: string | null,"completed_lessons"?: number,"completed_weight"?: number,"completion_snapshot"?: Json | null,"course_id": number,"created_at"?: string,"current_lesson_id"?: string | null,"current_module_id"?: string | null,"current_section"?: string | null,"cycle"?: number,"cycle_started_at"?: string | null,"enrolled_at"?: string,"expires_at"?: string | null,"frontier_lesson_id"?: string | null,"frontier_version"?: number | null,"id"?: string,"last_accessed_at"?: string | null,"progress_percent"?: number,"purchase_id"?: string | null,"renewal_told_at"?: string | null,"score_sum"?: number,"scored_lessons"?: number,"settled_version"?: number,"sort_name"?: string,"status"?: string,"total_lessons"?: number,"total_weight"?: number,"updated_at"?: string,"user_id": string,"view_time_seconds"?: number
 }
 Update: {
-"cohort_id"?: string | null,"completed_at"?: string | null,"completed_lessons"?: number,"completed_weight"?: number,"completion_snapshot"?: Json | null,"course_id"?: number,"created_at"?: string,"current_lesson_id"?: string | null,"current_module_id"?: string | null,"current_section"?: string | null,"cycle"?: number,"cycle_started_at"?: string | null,"enrolled_at"?: string,"expires_at"?: string | null,"frontier_lesson_id"?: string | null,"frontier_version"?: number | null,"id"?: string,"last_accessed_at"?: string | null,"progress_percent"?: number,"purchase_id"?: string | null,"renewal_told_at"?: string | null,"settled_version"?: number,"status"?: string,"total_lessons"?: number,"total_weight"?: number,"updated_at"?: string,"user_id"?: string,"view_time_seconds"?: number
+"cohort_id"?: string | null,"completed_at"?: string | null,"completed_lessons"?: number,"completed_weight"?: number,"completion_snapshot"?: Json | null,"course_id"?: number,"created_at"?: string,"current_lesson_id"?: string | null,"current_module_id"?: string | null,"current_section"?: string | null,"cycle"?: number,"cycle_started_at"?: string | null,"enrolled_at"?: string,"expires_at"?: string | null,"frontier_lesson_id"?: string | null,"frontier_version"?: number | null,"id"?: string,"last_accessed_at"?: string | null,"progress_percent"?: number,"purchase_id"?: string | null,"renewal_told_at"?: string | null,"score_sum"?: number,"scored_lessons"?: number,"settled_version"?: number,"sort_name"?: string,"status"?: string,"total_lessons"?: number,"total_weight"?: number,"updated_at"?: string,"user_id"?: string,"view_time_seconds"?: number
 }
 Relationships: [
 {
@@ -602,6 +602,9 @@ Functions: {
 "complete_module":
 { Args: { "p_module_id": string }; Returns: Json
 },
+"compute_report":
+{ Args: { "p_report_id": number }; Returns: Json
+},
 "create_cohort":
 { Args: { "p_course_id": number,"p_ends_at"?: string,"p_name": string,"p_reason": string,"p_starts_at"?: string }; Returns: Json
 },
@@ -618,7 +621,10 @@ Functions: {
 { Args: { "p_force"?: boolean,"p_lesson_id": string }; Returns: undefined
 },
 "delete_program":
-{ Args: { "p_force"?: boolean,"p_program_id": number }; Returns: undefined
+{ Args: { "p_force"?: boolean,"p_program_id": number }; Returns: Json
+},
+"delete_webhook":
+{ Args: { "p_webhook_id": string }; Returns: Json
 },
 "drop_jobs":
 { Args: { "p_job_ids"?: (number)[],"p_kind"?: string,"p_reason"?: string }; Returns: Json
@@ -653,6 +659,9 @@ Functions: {
 "fold_statistics":
 { Args: { "p_limit"?: number }; Returns: Json
 },
+"get_activity_health":
+{ Args: Record<PropertyKey, never>; Returns: Json
+},
 "get_attempts":
 { Args: { "p_lesson_id": string }; Returns: Json
 },
@@ -668,11 +677,20 @@ Functions: {
 "get_course_cards":
 { Args: { "p_after"?: number,"p_category"?: string,"p_limit"?: number,"p_search"?: string }; Returns: Json
 },
+"get_course_learner":
+{ Args: { "p_course_id": number,"p_user_id": string }; Returns: Json
+},
+"get_course_learners":
+{ Args: { "p_cohort_id"?: string,"p_course_id": number,"p_cursor"?: string,"p_direction"?: string,"p_enrolled_from"?: string,"p_enrolled_to"?: string,"p_inactive_days"?: number,"p_limit"?: number,"p_max_percent"?: number,"p_min_percent"?: number,"p_needs_help"?: boolean,"p_sort"?: string,"p_status"?: string }; Returns: Json
+},
 "get_course_outline":
 { Args: { "p_course_id": number }; Returns: Json
 },
 "get_course_progress":
 { Args: { "p_course_id": number }; Returns: Json
+},
+"get_course_report":
+{ Args: { "p_cohort_id"?: string,"p_course_id": number,"p_enrolled_from"?: string,"p_enrolled_to"?: string }; Returns: Json
 },
 "get_course_resources":
 { Args: { "p_course_id": number }; Returns: Json
@@ -683,11 +701,23 @@ Functions: {
 "get_drift_health":
 { Args: Record<PropertyKey, never>; Returns: Json
 },
+"get_events":
+{ Args: { "p_cursor"?: string,"p_limit"?: number }; Returns: Json
+},
+"get_history_health":
+{ Args: Record<PropertyKey, never>; Returns: Json
+},
+"get_learner_history":
+{ Args: { "p_user_id": string }; Returns: Json
+},
 "get_lesson_attempts":
 { Args: { "p_cursor"?: string,"p_lesson_id": string,"p_limit"?: number,"p_status"?: string }; Returns: Json
 },
 "get_lesson_progress":
 { Args: { "p_lesson_id": string }; Returns: Json
+},
+"get_lesson_report":
+{ Args: { "p_cohort_id"?: string,"p_course_id": number,"p_enrolled_from"?: string,"p_enrolled_to"?: string,"p_min_completions"?: number }; Returns: Json
 },
 "get_module_progress":
 { Args: { "p_course_id": number,"p_module_id": string }; Returns: Json
@@ -719,8 +749,14 @@ Functions: {
 "get_quiz":
 { Args: { "p_lesson_id": string }; Returns: Json
 },
+"get_report_page":
+{ Args: { "p_cohort_id"?: string,"p_course_id": number,"p_enrolled_from"?: string,"p_enrolled_to"?: string,"p_min_completions"?: number }; Returns: Json
+},
 "get_status_list":
 { Args: { "p_list": number }; Returns: Json
+},
+"get_webhook_deliveries":
+{ Args: { "p_cursor"?: number,"p_limit"?: number,"p_webhook_id": string }; Returns: Json
 },
 "grade_attempt":
 { Args: { "p_attempt_id": string,"p_feedback"?: string,"p_grades": Json,"p_reason"?: string }; Returns: Json
@@ -746,6 +782,9 @@ Functions: {
 "list_jobs":
 { Args: { "p_cursor"?: number,"p_kind"?: string,"p_limit"?: number,"p_state"?: string }; Returns: Json
 },
+"list_webhooks":
+{ Args: Record<PropertyKey, never>; Returns: Json
+},
 "mark_notifications_read":
 { Args: { "p_ids"?: (string)[] }; Returns: Json
 },
@@ -769,6 +808,9 @@ Functions: {
 },
 "put_secret_digest":
 { Args: { "p_digest": string,"p_name": string }; Returns: Json
+},
+"put_webhook":
+{ Args: { "p_course_ids"?: (number)[],"p_description"?: string,"p_is_enabled"?: boolean,"p_kinds"?: (string)[],"p_url": string,"p_webhook_id"?: string }; Returns: Json
 },
 "recalculate":
 { Args: { "p_all"?: boolean,"p_course_id"?: number,"p_cursor"?: string,"p_dry_run"?: boolean,"p_enrollment_id"?: string,"p_limit"?: number }; Returns: Json
@@ -797,6 +839,12 @@ Functions: {
 "replace_lesson":
 { Args: { "p_lesson_id": string,"p_new_lesson_id": string,"p_reason": string }; Returns: Json
 },
+"report_deliveries":
+{ Args: { "p_cursor": string,"p_next": string,"p_results": Json,"p_webhook_id": string }; Returns: Json
+},
+"rest_webhook":
+{ Args: { "p_error": string,"p_gone"?: boolean,"p_webhook_id": string }; Returns: Json
+},
 "restore_lesson":
 { Args: { "p_lesson_id": string }; Returns: Json
 },
@@ -809,8 +857,14 @@ Functions: {
 "retry_jobs":
 { Args: { "p_job_ids"?: (number)[],"p_kind"?: string,"p_reason"?: string }; Returns: Json
 },
+"retry_webhook":
+{ Args: { "p_drop"?: boolean,"p_webhook_id": string }; Returns: Json
+},
 "revoke_certificate":
 { Args: { "p_certificate_id": string,"p_reason": string }; Returns: Json
+},
+"rotate_webhook_secret":
+{ Args: { "p_hours"?: number,"p_webhook_id": string }; Returns: Json
 },
 "run_maintenance":
 { Args: Record<PropertyKey, never>; Returns: Json
@@ -863,6 +917,12 @@ Functions: {
 "submit_quiz":
 { Args: { "p_answers"?: Json,"p_client_key"?: string,"p_lesson_id": string }; Returns: Json
 },
+"take_deliveries":
+{ Args: { "p_limit"?: number,"p_webhook_id": string }; Returns: Json
+},
+"test_webhook":
+{ Args: { "p_webhook_id": string }; Returns: Json
+},
 "uncomplete_lesson":
 { Args: { "p_lesson_id": string,"p_reason"?: string }; Returns: Json
 },
@@ -871,6 +931,9 @@ Functions: {
 },
 "unsubscribe_mail":
 { Args: { "p_token": string }; Returns: Json
+},
+"update_course":
+{ Args: { "p_course_id": number,"p_fields": Json }; Returns: Json
 },
 "update_lesson":
 { Args: { "p_fields": Json,"p_lesson_id": string }; Returns: Json

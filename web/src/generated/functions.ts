@@ -208,6 +208,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/courses/{course}/cycles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a learner begin a course anew */
+        post: operations["post_admin_courses_course_cycles"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/users/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unite two accounts of one person */
+        post: operations["post_admin_users_merge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/programs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a program, or make it equal to a document */
+        post: operations["post_admin_programs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/programs/{program}/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delete a program; its courses stay */
+        post: operations["post_admin_programs_program_delete"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/analytics/me": {
         parameters: {
             query?: never;
@@ -217,6 +285,108 @@ export interface paths {
         };
         /** The caller's dashboard */
         get: operations["get_analytics_me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/analytics/courses/{course}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a course's learners are doing */
+        get: operations["get_analytics_courses_course"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/analytics/courses/{course}/lessons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How learners fare with a course's lessons */
+        get: operations["get_analytics_courses_course_lessons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/analytics/courses/{course}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Both reports as a printable page, or one of its plots */
+        get: operations["get_analytics_courses_course_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/analytics/courses/{course}/learners": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The learners of a course */
+        get: operations["get_analytics_courses_course_learners"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/analytics/courses/{course}/learners/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One learner of a course, with lessons and attempts */
+        get: operations["get_analytics_courses_course_learners_user"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/analytics/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everybody's history, for servers */
+        get: operations["get_analytics_events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -543,6 +713,40 @@ export interface paths {
         put?: never;
         /** Do waiting jobs */
         post: operations["post_certificates_work"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the process lives */
+        get: operations["get_health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the database can be reached */
+        get: operations["get_health_ready"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1019,10 +1223,47 @@ export interface components {
             name: string;
         };
         /**
+         * CourseReport
+         * @description Whom a report is about: of one cohort, enrolled from a time on and before another.
+         */
+        CourseReport: {
+            /**
+             * Cohort Id
+             * @default null
+             */
+            cohort_id?: string | null;
+            /**
+             * Enrolled From
+             * @default null
+             */
+            enrolled_from?: string | null;
+            /**
+             * Enrolled To
+             * @default null
+             */
+            enrolled_to?: string | null;
+        };
+        /**
          * DashboardPage
          * @description Which of the courses: after a place that the dashboard named, and how many.
          */
         DashboardPage: {
+            /**
+             * Cursor
+             * @default null
+             */
+            cursor?: string | null;
+            /**
+             * Limit
+             * @default null
+             */
+            limit?: number | null;
+        };
+        /**
+         * EventsPage
+         * @description A page of everybody's history: how many events, after which cursor.
+         */
+        EventsPage: {
             /**
              * Cursor
              * @default null
@@ -1101,6 +1342,98 @@ export interface components {
             cohort_id?: string | null;
         };
         /**
+         * LearnersPage
+         * @description Which learners of a course, in which order, and how many; CSV has all of them.
+         */
+        LearnersPage: {
+            /**
+             * Sort
+             * @default null
+             */
+            sort?: ("name" | "percent" | "activity" | "score" | "time") | null;
+            /**
+             * Direction
+             * @default null
+             */
+            direction?: ("asc" | "desc") | null;
+            /**
+             * Cursor
+             * @default null
+             */
+            cursor?: string | null;
+            /**
+             * Limit
+             * @default null
+             */
+            limit?: number | null;
+            /**
+             * Cohort Id
+             * @default null
+             */
+            cohort_id?: string | null;
+            /**
+             * Status
+             * @default null
+             */
+            status?: ("not_started" | "in_progress" | "completed") | null;
+            /**
+             * Min Percent
+             * @default null
+             */
+            min_percent?: number | null;
+            /**
+             * Max Percent
+             * @default null
+             */
+            max_percent?: number | null;
+            /**
+             * Inactive Days
+             * @default null
+             */
+            inactive_days?: number | null;
+            /**
+             * Needs Help
+             * @default null
+             */
+            needs_help?: boolean | null;
+            /**
+             * Enrolled From
+             * @default null
+             */
+            enrolled_from?: string | null;
+            /**
+             * Enrolled To
+             * @default null
+             */
+            enrolled_to?: string | null;
+        };
+        /**
+         * LessonReport
+         * @description The same, and how many completions make a lesson comparable: more than these.
+         */
+        LessonReport: {
+            /**
+             * Cohort Id
+             * @default null
+             */
+            cohort_id?: string | null;
+            /**
+             * Enrolled From
+             * @default null
+             */
+            enrolled_from?: string | null;
+            /**
+             * Enrolled To
+             * @default null
+             */
+            enrolled_to?: string | null;
+            /**
+             * Min Completions
+             * @default null
+             */
+            min_completions?: number | null;
+        };
+        /**
          * LessonState
          * @description What a client that holds state itself reports of a lesson. Empty says just "I am here".
          */
@@ -1125,6 +1458,18 @@ export interface components {
              * @default null
              */
             progress?: number | null;
+        };
+        /**
+         * Merge
+         * @description Two accounts of one person: the first goes, the second stays.
+         */
+        Merge: {
+            /** Reason */
+            reason: string;
+            /** From */
+            from: string;
+            /** Into */
+            into: string;
         };
         /**
          * NewCohort
@@ -1172,6 +1517,16 @@ export interface components {
              * @default null
              */
             ids?: string[] | null;
+        };
+        /**
+         * ProgramDocument
+         * @description A program as a whole. What it may hold is the database's to judge.
+         */
+        ProgramDocument: {
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
         };
         /**
          * Reason
@@ -1249,6 +1604,17 @@ export interface components {
             reason?: string | null;
         };
         /**
+         * Removal
+         * @description Whether to remove what learners are in, too.
+         */
+        Removal: {
+            /**
+             * Force
+             * @default null
+             */
+            force?: boolean | null;
+        };
+        /**
          * Replacement
          * @description Which lesson takes the place.
          */
@@ -1257,6 +1623,42 @@ export interface components {
             reason: string;
             /** New Lesson Id */
             new_lesson_id: string;
+        };
+        /**
+         * ReportPage
+         * @description The same, and which plot of the page, as what.
+         */
+        ReportPage: {
+            /**
+             * Cohort Id
+             * @default null
+             */
+            cohort_id?: string | null;
+            /**
+             * Enrolled From
+             * @default null
+             */
+            enrolled_from?: string | null;
+            /**
+             * Enrolled To
+             * @default null
+             */
+            enrolled_to?: string | null;
+            /**
+             * Min Completions
+             * @default null
+             */
+            min_completions?: number | null;
+            /**
+             * Plot
+             * @default null
+             */
+            plot?: ("enrollments" | "percent" | "funnel" | "time" | "scores" | "hard") | null;
+            /**
+             * Format
+             * @default null
+             */
+            format?: ("svg" | "png") | null;
         };
         /**
          * Submission
@@ -1320,6 +1722,7 @@ export interface components {
              * @example attempts_exhausted
              * @example auth_unavailable
              * @example body_too_large
+             * @example body_too_slow
              * @example certificate_erased
              * @example certificate_not_found
              * @example certificate_not_ready
@@ -1365,6 +1768,7 @@ export interface components {
              * @example quiz_closed
              * @example quiz_not_open
              * @example rate_limited
+             * @example report_not_ready
              * @example retakes_exhausted
              * @example route_not_found
              * @example rule_not_met
@@ -1374,6 +1778,7 @@ export interface components {
              * @example unknown_field
              * @example unsupported_media_type
              * @example user_not_found
+             * @example webhook_not_found
              * @example worker_not_configured
              */
             code: string;
@@ -1426,6 +1831,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1453,6 +1864,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1480,6 +1897,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1507,6 +1930,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1534,6 +1963,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1561,6 +1996,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1588,6 +2029,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1615,6 +2062,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1642,6 +2095,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1669,6 +2128,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1696,6 +2161,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1723,6 +2194,140 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    post_admin_courses_course_cycles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                course: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForLearner"];
+            };
+        };
+        responses: {
+            /** @description The answer of the RPC `start_cycle`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    post_admin_users_merge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Merge"];
+            };
+        };
+        responses: {
+            /** @description The answer of the RPC `merge_users`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    post_admin_programs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProgramDocument"];
+            };
+        };
+        responses: {
+            /** @description The answer of the RPC `put_program`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    post_admin_programs_program_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                program: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Removal"];
+            };
+        };
+        responses: {
+            /** @description The answer of the RPC `delete_program`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1747,6 +2352,198 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_analytics_courses_course: {
+        parameters: {
+            query?: {
+                cohort_id?: string | null;
+                enrolled_from?: string | null;
+                enrolled_to?: string | null;
+            };
+            header?: never;
+            path: {
+                course: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer of the RPC `get_course_report`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_analytics_courses_course_lessons: {
+        parameters: {
+            query?: {
+                cohort_id?: string | null;
+                enrolled_from?: string | null;
+                enrolled_to?: string | null;
+                min_completions?: number | null;
+            };
+            header?: never;
+            path: {
+                course: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer of the RPC `get_lesson_report`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_analytics_courses_course_report: {
+        parameters: {
+            query?: {
+                cohort_id?: string | null;
+                enrolled_from?: string | null;
+                enrolled_to?: string | null;
+                min_completions?: number | null;
+                plot?: ("enrollments" | "percent" | "funnel" | "time" | "scores" | "hard") | null;
+                format?: ("svg" | "png") | null;
+            };
+            header?: never;
+            path: {
+                course: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                    "image/svg+xml": string;
+                    "image/png": string;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_analytics_courses_course_learners: {
+        parameters: {
+            query?: {
+                sort?: ("name" | "percent" | "activity" | "score" | "time") | null;
+                direction?: ("asc" | "desc") | null;
+                cursor?: string | null;
+                limit?: number | null;
+                cohort_id?: string | null;
+                status?: ("not_started" | "in_progress" | "completed") | null;
+                min_percent?: number | null;
+                max_percent?: number | null;
+                inactive_days?: number | null;
+                needs_help?: boolean | null;
+                enrolled_from?: string | null;
+                enrolled_to?: string | null;
+            };
+            header?: never;
+            path: {
+                course: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_analytics_courses_course_learners_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                course: number;
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer of the RPC `get_course_learner`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_analytics_events: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer of the RPC `get_events`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1770,6 +2567,8 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1793,6 +2592,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1820,6 +2625,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1847,6 +2658,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1874,6 +2691,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1901,6 +2724,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1928,6 +2757,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1952,6 +2787,9 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1973,8 +2811,10 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never> | null;
+                    "text/html": string;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -1996,6 +2836,7 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2019,6 +2860,7 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2040,6 +2882,7 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2060,9 +2903,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/vc+jwt": string;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2083,9 +2927,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "text/plain": string;
+                    "application/vc+jwt": string;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2109,6 +2955,15 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            /** @description Where it is. */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2136,6 +2991,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2163,6 +3024,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2190,6 +3057,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2217,6 +3090,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2238,6 +3117,51 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            401: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            401: components["responses"]["Refusal"];
+            default: components["responses"]["Refusal"];
+        };
+    };
+    get_health_ready: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | null;
+                };
+            };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2262,6 +3186,9 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2287,6 +3214,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2307,9 +3240,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "text/html": string;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2331,8 +3266,11 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never> | null;
+                    "text/html": string;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2354,6 +3292,7 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2377,6 +3316,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2400,6 +3345,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2423,6 +3374,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2446,6 +3403,8 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2469,6 +3428,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2492,6 +3457,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2519,6 +3490,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2544,6 +3521,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2571,6 +3554,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2594,6 +3583,8 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2621,6 +3612,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2644,6 +3641,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2667,6 +3670,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2690,6 +3699,8 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2713,6 +3724,8 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2737,6 +3750,8 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2758,6 +3773,7 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2781,6 +3797,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2804,6 +3826,8 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
@@ -2829,6 +3853,12 @@ export interface operations {
                     "application/json": Record<string, never> | null;
                 };
             };
+            400: components["responses"]["Refusal"];
+            401: components["responses"]["Refusal"];
+            408: components["responses"]["Refusal"];
+            413: components["responses"]["Refusal"];
+            415: components["responses"]["Refusal"];
+            422: components["responses"]["Refusal"];
             default: components["responses"]["Refusal"];
         };
     };
