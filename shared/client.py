@@ -1678,6 +1678,7 @@ class _Base(Generic[H]):
             is_text=True,
         )
 
+    @endpoint
     def events(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Events]:
         """Everybody's history after a cursor; an empty page is the end for now (admins)."""
         return Call("GET", "analytics/events", {"cursor": cursor, "limit": limit})
