@@ -40,6 +40,7 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
         "lesson": world.lessons["fresh"],
         "module": world.modules["first"],
         "program": str(world.ids["program published"]),
+        "user": str(world.users["learner"]),
         "certificate": world.ids["certificate of learner"],
         "cohort": world.ids["cohort"],
         "enrollment": world.ids["enrollment of learner"],
