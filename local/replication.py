@@ -61,7 +61,10 @@ def _start(url: str, publication: str) -> pq.abc.PGconn:
 async def _rows(connection: pq.abc.PGconn) -> AsyncIterator[Row]:
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
-    loop.add_reader(connection.socket, readable.set)
+    # libpq closes it when the server goes, and the loop must forget it all the same: its number is
+    # the next connection's.
+    socket = connection.socket
+    loop.add_reader(socket, readable.set)
     columns: dict[int, list[str]] = {}
     position = 0
     told = loop.time()
@@ -89,7 +92,7 @@ async def _rows(connection: pq.abc.PGconn) -> AsyncIterator[Row]:
                 await asyncio.wait_for(readable.wait(), _FEEDBACK_SECONDS)
             connection.consume_input()
     finally:
-        loop.remove_reader(connection.socket)
+        loop.remove_reader(socket)
 
 
 def _tell(connection: pq.abc.PGconn, position: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.stack import Stack
+from tests.support import sessions
 
 if "WAYMARK_TEST_STACKS" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
     # bin/test has started a stack for each worker: gw0, gw1, …
@@ -39,6 +40,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(skip)
+
+
+def pytest_sessionfinish() -> None:
+    sessions.end()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -485,6 +485,7 @@ as $$
 declare
   v_now timestamptz := private.clock();
   v_course_ids bigint[];
+  v_finished_away bigint[];
   v_twice date[];
   v_attempts integer;
   v_certificates integer;
@@ -519,6 +520,13 @@ begin
       private.open_for_staff(p_from, a.lesson_id), a, v_now, true, null);
   end loop;
 
+  -- A course that came to its end while its learner was away has no certificate before they return.
+  v_finished_away := array(
+    select f.course_id
+      from public.enrollments f
+      join public.enrollments i on i.user_id = p_into and i.course_id = f.course_id
+     where f.user_id = p_from and f.status <> 'active' and f.completed_at is not null
+       and i.status = 'active');
   v_course_ids := private.merge_enrollments(p_from, p_into, p_reason);
   v_twice := private.merge_progress(p_from, p_into) || private.merge_past(p_from, p_into);
   perform private.merge_days(p_from, p_into, v_twice);
@@ -568,6 +576,10 @@ begin
   loop
     perform private.recalculate_enrollment(v_enrollment_id, false);
   end loop;
+  perform private.certify(array(
+    select e.id from public.enrollments e
+     where e.user_id = p_into and e.course_id = any (v_finished_away)
+       and e.completed_at is not null));
   perform private.finish_programs(array(
     select e.id from public.enrollments e where e.user_id = p_into));
   perform private.record_merge(p_into);

@@ -113,7 +113,7 @@ def test_the_dashboard_is_measured(report: dict[str, list[list[str]]]) -> None:
 
 
 def test_targets_are_printed_with_the_machine(report: dict[str, list[list[str]]]) -> None:
-    assert len(report["Targets"]) == 1 + 11
+    assert len(report["Targets"]) == 1 + 14
     assert {"cores", "memory", "PostgreSQL", "PostgREST", "Python"} <= {
         row[0] for row in report["Benchmark"]
     }

@@ -228,6 +228,20 @@ def test_halves_of_a_course_finish_it_once(scene: Scene) -> None:
     assert drift(scene.operator, [course.id]) == []
 
 
+def test_who_finished_while_away_is_certified_in_the_account_that_stayed(scene: Scene) -> None:
+    course = scene.course(2)
+    ann, old = scene.learner(course), scene.learner(course)
+    scene.complete(old, course.all[0])
+    old.call("leave_course", p_course_id=course.id)
+    scene.server().call("archive_lesson", p_lesson_id=course.all[1])
+    assert rows(scene, "public.enrollments", old)[0]["completed_at"] is not None
+    assert rows(scene, "public.certificates", old, ann) == []
+    merge(scene, old, ann)
+    (row,) = rows(scene, "public.enrollments", ann)
+    assert (row["status"], float(row["progress_percent"])) == ("active", 100)
+    assert scene.certificate(ann)["enrollment_id"] == row["id"]
+
+
 def test_of_two_certificates_the_earlier_stays_and_moves_its_file(scene: Scene) -> None:
     course = scene.course(1)
     ann, old = scene.learner(course), scene.learner(course, name="Ann Former")

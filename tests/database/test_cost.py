@@ -77,6 +77,8 @@ def indexed(learner: Actor) -> Actor:
     """Tables as small as a test's may well be scanned whole; that plans use their indexes on many
     rows is the business of the plan tests."""
     learner.run("set enable_seqscan = off")
+    # A session that was somebody else's may have settled on other plans.
+    learner.run("discard plans")
     return learner
 
 

@@ -518,6 +518,8 @@ class Model:
             mine.started_at = min(mine.started_at, row.started_at)
             mine.last_accessed = max(mine.last_accessed, row.last_accessed)
             mine.completed_at, mine.completed_on = row.completed_at, row.completed_on
+            if row.completed_on is not None:
+                self.days[user, row.completed_on] = self.days.get((user, row.completed_on), 0) + 1
             self._tell("lesson_carried", user, new, old.module_id)
         before = {user for user, lesson_id in self.waivers if lesson_id == new_id}
         done = {

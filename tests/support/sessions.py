@@ -24,7 +24,11 @@ class Database(Protocol):
 
 MOST_IDLE = 12
 # All that makes a session somebody's.
-FORGET: LiteralString = "reset role; reset all; select pg_advisory_unlock_all(); discard temporary"
+FORGET: LiteralString = (
+    "reset role; reset all; select pg_advisory_unlock_all(); discard temporary;"
+    # Statistics of this test come now, and not into the counts of another one.
+    " select pg_stat_force_next_flush()"
+)
 _idle: defaultdict[Database, list[psycopg.Connection[Any]]] = defaultdict(list)
 
 
@@ -60,3 +64,10 @@ def undone(database: Database) -> Iterator[psycopg.Connection[Any]]:
     with connection.transaction(force_rollback=True):
         yield connection
     hand_on(database, connection)
+
+
+def end() -> None:
+    """Hang up, after the last test."""
+    for idle in _idle.values():
+        while idle:
+            idle.pop().close()

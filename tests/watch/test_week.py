@@ -219,8 +219,11 @@ def rows(operator: Actor, me: Player) -> dict[str, Any]:
     [enrollment] = operator.run("select * from public.enrollments where user_id = %s", me.user)
     days = operator.run("select * from public.daily_activity where user_id = %s", me.user)
     modules = operator.run("select * from public.module_progress where user_id = %s", me.user)
+    # That a lesson was begun earlier than was known is told as well.
     events = operator.run(
-        "select kind, lesson_id from public.progress_events where user_id = %s", me.user
+        "select kind, lesson_id from public.progress_events"
+        " where user_id = %s and not data ? 'earlier'",
+        me.user,
     )
     return {
         "lessons": {
