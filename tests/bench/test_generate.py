@@ -165,6 +165,7 @@ def test_the_scale_bench_measures(stack: Stack) -> None:
     assert [len(stage.calls) for stage in found.stages] == [len(found.stages[0].calls)] * 2
     assert found.with_reports.rows > 0
     for title, _, head, rows in scale.sections(found):
-        assert rows, title
+        # A scratch database has no pg_stat_statements.
+        assert rows or title == "The slowest statements", title
         assert {len(row) for row in rows} == {len(head)}, title
-    assert len(scale.summary(found)) == 5
+    assert len(scale.summary(found)) == 6
