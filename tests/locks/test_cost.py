@@ -102,9 +102,9 @@ def test_a_write_under_every_rule_reads_no_more_in_a_longer_course(
     small, large = SIZES
     for place in PLACES:
         short, long = costs[command, small, place], costs[command, large, place]
-        assert long.buffers <= short.buffers + 60, costs
-        assert long.read <= short.read + 15, costs
-        assert long.read <= 150, costs
+        assert long.buffers <= short.buffers + 120, costs
+        assert long.read <= short.read + 40, costs
+        assert long.read <= 200, costs
 
 
 def test_a_course_without_rules_never_looks_for_any(
