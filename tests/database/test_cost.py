@@ -32,7 +32,12 @@ class Cost:
     buffers: int
     inserted: int
     updated: dict[str, tuple[int, int]]
-    read: int
+    reads: dict[str, int]
+
+    @property
+    def read(self) -> int:
+        """Rows read of all tables."""
+        return sum(self.reads.values())
 
 
 def lessons_of(operator: Actor, size: int) -> tuple[int, list[uuid.UUID]]:
@@ -105,7 +110,7 @@ def measure(learner: Actor, function: str, argument: Any) -> Cost:
         buffers=top["Shared Hit Blocks"] + top["Shared Read Blocks"],
         inserted=sum(row["inserted"] for row in rows),
         updated={row["relname"]: (row["updated"], row["hot"]) for row in rows if row["updated"]},
-        read=sum(row["read"] for row in rows),
+        reads={row["relname"]: row["read"] for row in rows if row["read"]},
     )
 
 

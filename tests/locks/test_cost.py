@@ -80,7 +80,8 @@ def costs(request: pytest.FixtureRequest) -> dict[tuple[str, int, str], Cost]:
                 scenes.append((size, place, user, lessons, done))
         operator.run(
             "analyze public.user_progress, public.lessons, public.enrollments, public.modules, "
-            "public.lesson_prerequisites, public.module_prerequisites, public.access_overrides"
+            "public.lesson_prerequisites, public.module_prerequisites, public.access_overrides, "
+            "public.module_progress, public.courses, public.profiles"
         )
         found = {}
         for _ in range(2):  # the first round fills the connection's caches
