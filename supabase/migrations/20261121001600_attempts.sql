@@ -576,8 +576,9 @@ create function private.settle_attempt(
 language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
-  if a.cycle <> (v.enrollment).cycle then
-    -- A person's grade for an older cycle: the attempt keeps it, the present cycle knows nothing of it.
+  if a.cycle <> (v.enrollment).cycle or (v.progress).user_id is null then
+    -- A grade for an older cycle: the attempt keeps it, the present cycle knows nothing of it. Nor
+    -- where no progress is left: a lesson moved here from a course whose cycles are counted otherwise.
     v.changed := false;
     v.next_lesson_id := private.next_lesson(v);
     return v;

@@ -170,11 +170,11 @@ declare
   v_completed integer := 0;
   v_started integer := 0;
   v_scored integer := 0;
+  v_scores uuid[];
   r record;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  elsif jsonb_typeof(p_rows) is distinct from 'array' then
+  perform private.require_admin();
+  if jsonb_typeof(p_rows) is distinct from 'array' then
     perform private.fail('invalid_type', 400, 'rows must be a list');
   elsif jsonb_array_length(p_rows) > 2000 then
     perform private.fail('invalid_value', 422, 'An import takes at most 2000 rows at once');
@@ -328,20 +328,9 @@ begin
          set attempts = p.attempts + 1, best_score = greatest(p.best_score, m.percent)
         from made m
        where p.user_id = m.user_id and p.lesson_id = m.lesson_id
-    ),
-    history as (
-      insert into public.progress_events
-        (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
-      select m.submitted_at, m.user_id, m.course_id, l.module_id, m.lesson_id, e.id, m.cycle,
-             'attempt_graded', jsonb_build_object(
-               'attempt_id', m.id, 'number', m.number, 'percent', m.percent, 'passed', m.passed,
-               'by', 'import')
-        from made m
-        join public.lessons l on l.id = m.lesson_id
-        join public.enrollments e on e.user_id = m.user_id and e.course_id = m.course_id
-       order by m.submitted_at, m.user_id
     )
-    select count(*) into v_scored from made;
+    select coalesce(array_agg(m.id), '{}') into v_scores from made m;
+    v_scored := cardinality(v_scores);
     perform private.settle_enrollments(v_ids || array(
       select distinct e.id
         from unnest(v_written) as w
@@ -377,6 +366,18 @@ begin
       join public.lessons l on l.id = w.lesson_id
       join public.enrollments e on e.user_id = w.user_id and e.course_id = w.course_id
      order by coalesce(w.completed_at, w.started_at), w.user_id;
+    -- After the lessons that they are of, so that who reads in order knows these.
+    insert into public.progress_events
+      (occurred_at, user_id, course_id, module_id, lesson_id, enrollment_id, cycle, kind, data)
+    select a.submitted_at, a.user_id, a.course_id, l.module_id, a.lesson_id, e.id, a.cycle,
+           'attempt_graded', jsonb_build_object(
+             'attempt_id', a.id, 'number', a.number, 'percent', a.percent, 'passed', a.passed,
+             'by', 'import', 'imported', true)
+      from public.user_assessment_attempts a
+      join public.lessons l on l.id = a.lesson_id
+      join public.enrollments e on e.user_id = a.user_id and e.course_id = a.course_id
+     where a.id = any (v_scores)
+     order by a.submitted_at, a.user_id;
     if v_new + v_completed + v_started + v_scored > 0 then
       perform private.audit('progress.import', null, null, 'import', null, null,
         jsonb_build_object('enrolled', v_new, 'completed', v_completed, 'started', v_started,

@@ -119,6 +119,55 @@ def test_an_import_is_replayed(
     assert mine["progress_percent"] == 100
 
 
+def test_imported_scores_are_replayed(
+    operator: Actor, server: Actor, learner: Callable[[], Actor]
+) -> None:
+    quiz = {"type": "quiz", "completion_rule": "pass"}
+    course = make_course(operator, [[quiz, quiz]])
+    ann = learner()
+    done = {"user": str(ann.user), "status": "completed", "completed_at": "2024-02-03T00:00:00Z"}
+    begun = {"user": str(ann.user), "status": "in_progress", "started_at": "2024-02-04T00:00:00Z"}
+    rows = [
+        {"line": 1, "lesson": str(course.all[0]), **done, "score": "90"},
+        {"line": 2, "lesson": str(course.all[1]), **begun, "score": "40"},
+    ]
+    answer = operator.one("select public.import_progress(%s::jsonb)", json.dumps(rows))
+    assert (answer["scored"], answer["errors"]) == (2, [])
+    found = history(server, ann.user)
+    assert {row["attempts"] for row in found["tables"]["user_progress"]} == {1}
+    assert list(differences(found)) == []
+
+
+def test_a_grade_of_what_a_cycle_left_behind_changes_no_progress(
+    operator: Actor, server: Actor, learner: Callable[[], Actor]
+) -> None:
+    """The quiz came from a course whose cycles are counted otherwise, so the numbers meet."""
+    quiz = {"type": "quiz", "completion_rule": "pass"}
+    there = make_course(operator, [[quiz, {}]])
+    here = make_course(operator, [1])
+    lesson = there.all[0]
+    server.call("set_quiz", p_lesson_id=lesson, p_quiz=QUIZ)
+    ann = learner()
+    again = {"p_user_id": ann.user, "p_reason": "Once more"}
+    for course in (there, here):
+        ann.call("enroll", p_course_id=course.id)
+    server.call("start_cycle", p_course_id=there.id, **again)
+    ann.run(
+        "select public.submit_quiz(%s, %s::jsonb)",
+        lesson,
+        json.dumps([{"question_id": "q", "answer": False}]),
+    )
+    server.call("move_lesson", p_lesson_id=lesson, p_module_id=here.modules[0], p_position=2)
+    server.call("start_cycle", p_course_id=here.id, **again)
+    mended = {"questions": [{**QUIZ["questions"][0], "correct": False}]}
+    server.call("set_quiz", p_lesson_id=lesson, p_quiz=mended)
+    told = server.call("regrade_lesson", p_lesson_id=lesson, p_dry_run=False, p_reason="The key")
+    assert told["newly_passed"] == 1
+    found = history(server, ann.user)
+    assert found["tables"]["user_progress"] == []
+    assert list(differences(found)) == []
+
+
 def test_the_replay_asks_no_sql() -> None:
     source = inspect.getsource(replay)
     assert "select " not in source
