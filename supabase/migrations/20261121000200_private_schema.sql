@@ -151,6 +151,19 @@ comment on function private.is_admin() is
 revoke execute on function private.is_admin() from public;
 grant execute on function private.is_admin() to waymark_writer;
 
+create function private.require_admin(p_message text default 'Only admins may do this') returns void
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  if not private.is_admin() then
+    perform private.fail('not_allowed', 403, p_message);
+  end if;
+end
+$$;
+comment on function private.require_admin(text) is 'Refuses everybody else with not_allowed.';
+revoke execute on function private.require_admin(text) from public;
+grant execute on function private.require_admin(text) to waymark_writer;
+
 -- Percent of integer weights: half up to two places, and 100 only when everything is earned.
 create function private.percent(p_earned bigint, p_possible bigint) returns numeric
 language plpgsql immutable parallel safe security invoker set search_path = ''

@@ -330,9 +330,7 @@ declare
   c public.courses;
   v_learners bigint;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may delete a course');
-  end if;
+  perform private.require_admin('Only admins may delete a course');
   select * into c from public.courses where id = p_course_id;
   if not found then
     perform private.fail('course_not_found', 404, 'Course not found');

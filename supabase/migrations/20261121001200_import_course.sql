@@ -794,9 +794,7 @@ declare
   v_table text;
   v_constraint text;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins import courses');
-  end if;
+  perform private.require_admin('Only admins import courses');
   v_faults := private.course_faults(p_document);
   if v_faults <> '{}' then
     perform private.fail(

@@ -361,9 +361,7 @@ declare
     case when isfinite(p_submitted_at) then p_submitted_at else private.clock() end,
     private.clock());
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may import attempts');
-  end if;
+  perform private.require_admin('Only admins may import attempts');
   if p_percent is null or p_percent not between 0 and 100 then
     perform private.fail('invalid_value', 422, 'percent must be between 0 and 100');
   end if;
@@ -422,9 +420,7 @@ declare
   v_id uuid;
   v_done integer := 0;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   -- Without an enrolment (it was deleted) there is nobody to grade for.
   select array_agg(t.id) into v_ids
     from (
@@ -499,9 +495,7 @@ create function private.fold_statistics_door(p_limit integer) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   return jsonb_build_object('folded', private.fold_statistics(p_limit));
 end
 $$;

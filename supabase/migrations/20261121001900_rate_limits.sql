@@ -247,9 +247,8 @@ as $$
 declare
   v_changed boolean;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  elsif p_name !~ '^[a-z][a-z_]{0,39}$' or p_digest !~ '^[0-9a-f]{64}$' or p_name is null
+  perform private.require_admin();
+  if p_name !~ '^[a-z][a-z_]{0,39}$' or p_digest !~ '^[0-9a-f]{64}$' or p_name is null
      or p_digest is null
   then
     perform private.fail('invalid_value', 422,

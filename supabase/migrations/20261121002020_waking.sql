@@ -83,9 +83,7 @@ declare
   v_done jsonb;
   v_report jsonb := '{}';
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   if not pg_try_advisory_xact_lock(hashtextextended('waymark:maintenance', 0)) then
     return jsonb_build_object('busy', true);
   end if;

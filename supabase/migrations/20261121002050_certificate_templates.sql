@@ -38,9 +38,7 @@ declare
   v_old private.certificate_templates;
   v_new private.certificate_templates;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins change templates');
-  end if;
+  perform private.require_admin('Only admins change templates');
   if p_name is null or char_length(p_name) > 100 or p_name !~ '^[a-z0-9]+(-[a-z0-9]+)*$' then
     perform private.fail('invalid_value', 422,
       'name must be lower-case letters, digits and single hyphens, at most 100');
@@ -81,9 +79,7 @@ create function private.get_certificate_templates(p_name text) returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins read templates');
-  end if;
+  perform private.require_admin('Only admins read templates');
   return jsonb_build_object('templates', (
     select coalesce(jsonb_agg(
              jsonb_build_object('name', t.name, 'paper', t.paper, 'created_at', t.created_at,

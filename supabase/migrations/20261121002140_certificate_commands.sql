@@ -15,9 +15,7 @@ create function private.require_reason(p_reason text) returns void
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   perform private.check_reason(p_reason);
 end
 $$;

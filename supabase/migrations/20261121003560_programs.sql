@@ -271,9 +271,8 @@ declare
   v_courses jsonb;
   v_changed boolean;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  elsif jsonb_typeof(p_document) is distinct from 'object' then
+  perform private.require_admin();
+  if jsonb_typeof(p_document) is distinct from 'object' then
     perform private.fail('invalid_value', 422, 'A program is an object');
   end if;
   select min(key) into v_fault
@@ -369,9 +368,7 @@ declare
   g public.programs;
   v_learners bigint;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   select * into g from public.programs where id = p_program_id for update;
   if not found then
     perform private.fail('program_not_found', 404, 'Program not found');

@@ -137,9 +137,8 @@ as $$
 declare
   v_page record;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may read everybody''s history');
-  elsif p_limit is null or p_limit not between 1 and 5000 then
+  perform private.require_admin('Only admins may read everybody''s history');
+  if p_limit is null or p_limit not between 1 and 5000 then
     perform private.fail('invalid_value', 422, 'limit must be between 1 and 5000');
   end if;
   v_page := private.read_events(p_cursor, p_limit);

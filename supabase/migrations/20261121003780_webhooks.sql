@@ -138,9 +138,7 @@ as $$
 declare
   w private.webhooks;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   select * into w from private.webhooks where id = p_webhook_id for no key update;
   if not found then
     perform private.fail('webhook_not_found', 404, 'Webhook not found');
@@ -162,9 +160,7 @@ declare
   v_before jsonb;
   v_horizon text := pg_snapshot_xmin(pg_current_snapshot())::text;
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   perform private.check_webhook_url(p_url);
   if exists (
     select from unnest(p_kinds) as k
@@ -207,9 +203,7 @@ create function private.list_webhooks() returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  end if;
+  perform private.require_admin();
   return jsonb_build_object('webhooks', coalesce((
     select jsonb_agg(private.webhook_json(w) order by w.created_at, w.id)
       from (select * from private.webhooks x order by x.created_at, x.id limit 1000) as w), '[]'));
@@ -281,9 +275,8 @@ create function private.get_webhook_deliveries(
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  if not private.is_admin() then
-    perform private.fail('not_allowed', 403, 'Only admins may do this');
-  elsif not exists (select from private.webhooks w where w.id = p_webhook_id) then
+  perform private.require_admin();
+  if not exists (select from private.webhooks w where w.id = p_webhook_id) then
     perform private.fail('webhook_not_found', 404, 'Webhook not found');
   elsif p_limit is null or p_limit not between 1 and 1000 then
     perform private.fail('invalid_value', 422, 'limit must be between 1 and 1000');
