@@ -37,12 +37,12 @@ async def page(call: Call) -> Answer:
     assert isinstance(call.body, ReportPage)
     report = from_json(await call.rpc())
     # Here, since drawing is for this route alone; in a thread, since it takes a while.
-    from shared import reports
+    from shared import html, reports
 
     plot, form = call.body.plot, call.body.format
     if plot is None:
         content = await asyncio.to_thread(reports.page, report)
-        return Answer(content, type=reports.HTML, headers=reports.HEADERS)
+        return Answer(content, type=html.TYPE, headers=reports.HEADERS)
     if form == "png":
         picture = await asyncio.to_thread(reports.png, report, plot)
         return Answer(picture, type="image/png")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from shared import pages, storage
+from shared import html, pages, storage
 from shared.credentials import LIST_AGE, LIST_TYPE, Issuer
 from shared.errors import Problem
 from shared.http import Call, target
@@ -56,13 +56,13 @@ async def verify(call: Call) -> Answer:
             raise
         call.error = problem.code
         page = pages.no_certificate("unknown" if problem.status == 404 else "busy")
-        return Answer(page, problem.status, pages.HTML, {**problem.headers, **headers})
+        return Answer(page, problem.status, html.TYPE, {**problem.headers, **headers})
     page = pages.certificate(
         facts,
         base=f"{call.config.functions_url}/certificates",
         has_credential=call.config.issuer is not None,
     )
-    return Answer(page, type=pages.HTML, headers=headers)
+    return Answer(page, type=html.TYPE, headers=headers)
 
 
 async def credential(call: Call) -> Answer:

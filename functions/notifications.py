@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared import pages
+from shared import html, pages
 from shared.http import Call, target
 from shared.models import NotificationsPage, NotificationsRead
 from shared.routing import Answer, Function, Route
@@ -10,7 +10,7 @@ from shared.routing import Answer, Function, Route
 
 async def ask(call: Call) -> Answer:
     """A page with a button. Opening it changes nothing: mail scanners open every link."""
-    return Answer(pages.unsubscribe(done=False), type=pages.HTML, headers=pages.FORM_HEADERS)
+    return Answer(pages.unsubscribe(done=False), type=html.TYPE, headers=pages.FORM_HEADERS)
 
 
 async def unsubscribe(call: Call) -> Answer:
@@ -18,7 +18,7 @@ async def unsubscribe(call: Call) -> Answer:
     answer = await call.rpc()
     if call.accepts("application/json", "text/html") != "text/html":
         return Answer(answer)
-    return Answer(pages.unsubscribe(done=True), type=pages.HTML, headers=pages.FORM_HEADERS)
+    return Answer(pages.unsubscribe(done=True), type=html.TYPE, headers=pages.FORM_HEADERS)
 
 
 ROUTES = (

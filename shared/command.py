@@ -158,8 +158,7 @@ def _set_secret(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     document = _loaded(options)
-    with operators.project(str(options.file)) as (project, place):
-        print(f"bin/admin: importing into {place}", file=sys.stderr)
+    with operators.project("importing into", about=str(options.file)) as (project, _):
         report = project.import_course(document, dry_run=options.dry_run)
     print(*_told(report, dry_run=options.dry_run), sep="\n")
     return DONE

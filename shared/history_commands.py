@@ -7,12 +7,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from shared import operators, replay, xapi
-from shared.operators import DONE, REFUSED, Stop
+from shared import replay, xapi
+from shared.operators import DONE, REFUSED, Action, Stop, on_project
 
 if TYPE_CHECKING:
     from shared.admin import Project
@@ -28,7 +28,7 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
 
     def add(name: str, action: Action, text: str) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(action=lambda options: status(action, options))
+        added.set_defaults(action=on_project(action))
         return added
 
     exporting = add("export", _export, "write events, or xAPI statements, one a line")
@@ -46,16 +46,6 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
     replaying = add("replay", _replay, "compare learners' rows with what their events say")
     replaying.add_argument("users", metavar="USER", nargs="+", help="id of a user")
     add("health", _health, "which months of the history there are")
-
-
-Action = Callable[[argparse.Namespace, "Project"], int]
-
-
-def status(action: Action, options: argparse.Namespace) -> int:
-    """Run a command on the project that the environment means. Raises Stop."""
-    with operators.project() as (project, place):
-        print(f"bin/admin: working on {place}", file=sys.stderr)
-        return action(options, project)
 
 
 def _export(options: argparse.Namespace, project: Project) -> int:

@@ -160,15 +160,13 @@ class Call:
             return StreamingResponse(stream, answer.status, headers)
         # For HEAD the server leaves the body out.
         response = Response(answer.content, answer.status, headers)
-        self._log(shared, answer.status, len(answer.content))
-        if shared is not None and shared.telemetry is not None:
-            shared.telemetry.call(self, answer.status, self.events)
+        self._ended(shared, answer.status, len(answer.content))
         return response
 
     async def _sent(
         self, shared: _App | None, answer: Answer, stream: AsyncIterator[bytes]
     ) -> AsyncIterator[bytes]:
-        """A body that is made while it is sent; its log line tells of the whole."""
+        """A body that is made while it is sent; what is told of the call is told of the whole."""
         size, closed = 0, "client_closed"
         try:
             yield answer.content
@@ -180,7 +178,12 @@ class Call:
         finally:
             self.error = self.error or closed or None
             self.timings["total"] = perf_counter() - self.began
-            self._log(shared, answer.status, size)
+            self._ended(shared, answer.status, size)
+
+    def _ended(self, shared: _App | None, status: int, size: int) -> None:
+        self._log(shared, status, size)
+        if shared is not None and shared.telemetry is not None:
+            shared.telemetry.call(self, status)
 
     async def _run(self, shared: _App, functions: tuple[Function, ...]) -> Answer:
         request = self.request

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ class Stop(Exception):
 
 
 @contextlib.contextmanager
-def project(about: str = "bin/admin") -> Iterator[tuple[Project, str]]:
+def project(doing: str | None = None, *, about: str = "bin/admin") -> Iterator[tuple[Project, str]]:
     """The project that the environment means, and how it was found.
 
-    What it refuses ends the command; `about` says what was refused. Raises Stop.
+    `doing` is told with it. What it refuses ends the command; `about` says what was refused.
+    Raises Stop.
     """
     # Here, because not every command needs a client and should pay for one.
     from shared import admin
@@ -34,9 +37,24 @@ def project(about: str = "bin/admin") -> Iterator[tuple[Project, str]]:
         found, place = admin.find(os.environ)
     except admin.NoProject as problem:
         raise Stop(USAGE, f"bin/admin: {problem}") from None
+    if doing is not None:
+        print(f"bin/admin: {doing} {place}", file=sys.stderr)
     with found:
         try:
             yield found, place
         except admin.Refused as problem:
             lines = (f"  {line}" for line in problem.details)
             raise Stop(REFUSED, f"{about}: {problem}", *lines) from None
+
+
+Action = Callable[[argparse.Namespace, "Project"], int]
+
+
+def on_project(action: Action) -> Callable[[argparse.Namespace], int]:
+    """A command that works on the project that the environment means. It raises Stop."""
+
+    def run(options: argparse.Namespace) -> int:
+        with project("working on") as (found, _):
+            return action(options, found)
+
+    return run

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared import operators
-from shared.operators import DONE, REFUSED, Stop
+from shared.operators import DONE, REFUSED, Action, Stop, on_project
 from shared.progress_files import Fault, ProgressFile, Row, Unreadable
 
 if TYPE_CHECKING:
@@ -28,11 +27,9 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
     topic = topics.add_parser("progress", help="import past progress, recalculate, look for drift")
     commands = topic.add_subparsers(title="commands", metavar="", required=True)
 
-    def add(
-        name: str, action: Callable[[argparse.Namespace, Project], int], text: str
-    ) -> argparse.ArgumentParser:
+    def add(name: str, action: Action, text: str) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(action=lambda options: _status(action, options))
+        added.set_defaults(action=on_project(action))
         return added
 
     importing = add("import", _import, "take over enrolments and completions with their dates")
@@ -51,17 +48,6 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
     which.add_argument("--all", action="store_true", help="every enrolment")
     counting.add_argument("--dry-run", action="store_true", help="only tell")
     add("health", _health, "what the running check for drift has found")
-
-
-def _status(
-    action: Callable[[argparse.Namespace, Project], int], options: argparse.Namespace
-) -> int:
-    with operators.project() as (project, place):
-        print(f"bin/admin: working on {place}", file=sys.stderr)
-        try:
-            return action(options, project)
-        except Unreadable as problem:
-            raise Stop(REFUSED, f"{options.file}: {problem}") from None
 
 
 class _Bar:
@@ -98,6 +84,13 @@ class _Bar:
 
 
 def _import(options: argparse.Namespace, project: Project) -> int:
+    try:
+        return _imported(options, project)
+    except Unreadable as problem:
+        raise Stop(REFUSED, f"{options.file}: {problem}") from None
+
+
+def _imported(options: argparse.Namespace, project: Project) -> int:
     counts = dict.fromkeys(("enrolled", "completed", "started", "scored"), 0)
     refused = 0
     with ProgressFile(options.file, ignore=options.ignore, date=options.date) as file:

@@ -107,8 +107,8 @@ class Telemetry:
         """A gauge's present value."""
         self._instruments[name].set(value)
 
-    def call(self, call: Call, status: int, events: list[str]) -> None:
-        """A call that was answered, and the names of what it brought about."""
+    def call(self, call: Call, status: int) -> None:
+        """A call that was answered, and what it brought about."""
         took = call.timings["total"]
         function = call.function.name if call.function else "none"
         path = call.route.path if call.route else "none"
@@ -118,11 +118,11 @@ class Telemetry:
             took,
             {**route, "status": str(status), "code": call.error or "none"},
         )
-        if "completion" in events:
+        if "completion" in call.events:
             self.record("waymark.completion.duration", took, {"function": function, "route": path})
-        if "recalculation" in events:
+        if "recalculation" in call.events:
             self.record("waymark.recalculation.duration", took, {})
-        for event in events:
+        for event in call.events:
             if event == "completion":
                 self.count("waymark.completions")
             elif event == "repeated":

@@ -46,9 +46,8 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
     previewing.add_argument("--title", default="Reading Maps", help="title of the course")
 
 
-def _list(_: argparse.Namespace) -> int:
-    with operators.project() as (project, place):
-        print(f"bin/admin: looking at {place}", file=sys.stderr)
+def _list(options: argparse.Namespace) -> int:
+    with operators.project("looking at") as (project, _):
         for template in project.templates():
             print(f"{template['name']}  {template['paper']}  changed {template['updated_at']}")
     return DONE
@@ -59,8 +58,7 @@ def _put(options: argparse.Namespace) -> int:
     # Better refused here than by the job of a learner who waits for a certificate.
     _rendered(options.file, source, options.paper)
     name = options.name or options.file.stem
-    with operators.project() as (project, place):
-        print(f"bin/admin: putting into {place}", file=sys.stderr)
+    with operators.project("putting into") as (project, _):
         done = project.put_template(name, source, options.paper)
     print(f"template {name}: {'kept' if done['changed'] else 'nothing to change'}")
     return DONE
@@ -72,8 +70,7 @@ def _show(options: argparse.Namespace) -> int:
 
         print(rendering.SHIPPED.read_text("utf-8"), end="")
         return DONE
-    with operators.project() as (project, place):
-        print(f"bin/admin: looking at {place}", file=sys.stderr)
+    with operators.project("looking at") as (project, _):
         found = project.templates(options.name)
     if not found:
         raise Stop(REFUSED, f"bin/admin: there is no template {options.name}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from shared.history_commands import Action, status
-from shared.operators import DONE
+from shared.operators import DONE, Action, on_project
 
 if TYPE_CHECKING:
     from shared.admin import Project
@@ -19,7 +18,7 @@ def add_commands(topics: argparse._SubParsersAction[Any]) -> None:
 
     def add(name: str, action: Action, text: str, *, one: bool = True) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(action=lambda options: status(action, options))
+        added.set_defaults(action=on_project(action))
         if one:
             added.add_argument("id", metavar="ID", help="the endpoint's id")
         return added

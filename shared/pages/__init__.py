@@ -6,27 +6,21 @@ which its Content-Security-Policy names by their digest.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-HTML = "text/html; charset=utf-8"
+from shared import html
 
 _FOLDER = Path(__file__).parent
 _STYLE = (_FOLDER / "style.css").read_text("utf-8")
-_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_DIGEST}'; "
+    "Content-Security-Policy": f"default-src 'none'; style-src {html.digest(_STYLE)}; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    # A name and what its bearer did are for whoever was given the code, not for search engines.
-    "X-Robots-Tag": "noindex, nofollow",
+    **html.HEADERS,
 }
 FORM_HEADERS = {
     **HEADERS,
@@ -48,13 +42,7 @@ def _day(value: str) -> Markup:
     )
 
 
-_templates = Environment(
-    loader=FileSystemLoader(_FOLDER),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = html.templates(_FOLDER)
 _templates.filters |= {"day": _day, "number": lambda value: f"{value:.10g}"}
 _templates.globals["style"] = Markup(_STYLE)
 _page = _templates.get_template("certificate.html")

@@ -6,20 +6,17 @@ costs a tenth of a second, which only the route of the page pays.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from shared import html
 from shared.reports import drawing
 from shared.reports.plots import FEWEST, NOT_SHOWN, Plot, number, plots
 
-HTML = "text/html; charset=utf-8"
 # More lessons than anybody prints; the routes have them all.
 LESSONS = 500
 
@@ -27,22 +24,18 @@ _FOLDER = Path(__file__).parent
 _STYLE = (_FOLDER / "page.css").read_text("utf-8") + drawing.STYLE
 _SCRIPT = (_FOLDER / "page.js").read_text("utf-8")
 
-
-def _digest(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-
-
 # In the page too: whoever shows it in a frame of theirs leaves the headers behind.
 POLICY = (
-    f"default-src 'none'; style-src {_digest(_STYLE)}; script-src {_digest(_SCRIPT)}; "
+    f"default-src 'none'; style-src {html.digest(_STYLE)}; script-src {html.digest(_SCRIPT)}; "
     "base-uri 'none'; form-action 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex, nofollow",
+    **html.HEADERS,
 }
-SVG_HEADERS = {"Content-Security-Policy": f"default-src 'none'; style-src {_digest(drawing.STYLE)}"}
+SVG_HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src {html.digest(drawing.STYLE)}"
+}
 
 
 def _moment(value: str) -> Markup:
@@ -52,13 +45,7 @@ def _moment(value: str) -> Markup:
     )
 
 
-_templates = Environment(
-    loader=FileSystemLoader(_FOLDER),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = html.templates(_FOLDER)
 _templates.filters |= {"moment": _moment, "number": number}
 _templates.globals |= {
     "style": Markup(_STYLE),

@@ -242,8 +242,7 @@ class _Round:
             )
             return False
         # In the order of the page: what is kept goes on in it.
-        order = {id(x): n for n, x in enumerate(self._results)}
-        self._results.sort(key=lambda x: (x["event_id"] or 0, order[id(x)]))
+        self._results.sort(key=lambda x: x["event_id"] or 0)
         for result in self._results:
             self._counts[result["state"]] += 1
         await self._service.rpc(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.quiz.world import World
+from tests.quiz.conftest import world, worlds
 from tests.stack import Stack
+
+__all__ = ["replayed", "world", "worlds"]
 
 
 @pytest.fixture(scope="module")
@@ -19,23 +20,3 @@ def replayed(stack: Stack) -> Any:
     if not oulad.DATA.is_dir():
         pytest.skip(f"no OULAD data in {oulad.DATA}")
     return oulad.replay(stack)
-
-
-@pytest.fixture
-def worlds(stack: Stack) -> Iterator[Callable[..., World]]:
-    """Make courses."""
-    made: list[World] = []
-
-    def make(**module: Any) -> World:
-        made.append(World.make(stack, **module))
-        return made[-1]
-
-    yield make
-    for world in made:
-        world.close()
-
-
-@pytest.fixture
-def world(worlds: Callable[..., World]) -> World:
-    """A course."""
-    return worlds()
