@@ -128,7 +128,7 @@ def _measure(stack: target.Target, options: argparse.Namespace) -> Report:
     live_plan = live.Plan()
     if options.quick:
         load_plan = replace(
-            load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rate=50.0,
+            load_plan, rounds=1, warmups=0, seconds=0.1, learners=(1, 4), open_rates=(50.0,),
             open_learners=8, open_seconds=0.3,
         )  # fmt: skip
         beats_plan = heartbeats.Plan(

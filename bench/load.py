@@ -23,7 +23,7 @@ class Plan:
     warmups: int = 1
     seconds: float = 1.0
     learners: tuple[int, ...] = (1, 20, 100)
-    open_rate: float = 200.0
+    open_rates: tuple[float, ...] = (200.0, 400.0)
     open_learners: int = 100
     open_seconds: float = 5.0
     with_gateway: bool = False
@@ -36,6 +36,8 @@ class Cell:
     operation: str
     door: str
     learners: int
+    # What an open loop meant to send a second; NaN of a closed one.
+    meant: float = math.nan
     windows: list[Window] = field(default_factory=list)
     # CPU seconds of each part in each round.
     burnt: list[dict[str, float]] = field(default_factory=list)
@@ -101,7 +103,11 @@ async def measure(target: Target, population: Population, plan: Plan) -> Load:
         for door in ways
     }
     through = [door for door in ways if door.name != "SQL"]
-    opened = {door.name: Cell("complete", door.name, plan.open_learners) for door in through}
+    opened = {
+        (rate, door.name): Cell("complete", door.name, plan.open_learners, rate)
+        for rate in plan.open_rates
+        for door in through
+    }
     shuffle = random.Random(1)
     try:
         for number in range(plan.warmups + plan.rounds):
@@ -112,8 +118,10 @@ async def measure(target: Target, population: Population, plan: Plan) -> Load:
                     for door in shuffle.sample(ways, len(ways)):
                         cell = closed[operation.name, door.name, count]
                         await _closed(target, door, operation, cell, plan, keep)
-            for door in shuffle.sample(through, len(through)):
-                await _open(target, door, todo[0], opened[door.name], plan, keep, number)
+            for rate in plan.open_rates:
+                for door in shuffle.sample(through, len(through)):
+                    cell = opened[rate, door.name]
+                    await _open(target, door, todo[0], cell, plan, keep, number)
     finally:
         for door in ways:
             await door.close()
@@ -142,11 +150,11 @@ async def _open(
     target: Target, door: Door, operation: Operation, cell: Cell, plan: Plan, keep: bool, seed: int
 ) -> None:
     lessons = len(operation.population.course.lessons)
-    spare = math.ceil(2 * plan.open_rate * plan.open_seconds / lessons)
+    spare = math.ceil(2 * cell.meant * plan.open_seconds / lessons)
     operation.population.refill(cell.learners + spare)
     workers = [door.worker(number, operation) for number in range(cell.learners)]
     with Quiet(target) as quiet:
-        window = await open_loop(workers, plan.open_rate, plan.open_seconds, seed)
+        window = await open_loop(workers, cell.meant, plan.open_seconds, seed)
     operation.population.acknowledged += len(window.latencies)
     if keep:
         cell.windows.append(window)

@@ -82,17 +82,19 @@ class Report:
                 [
                     f"throughput of `complete`, function to PostgREST, {middle} learners",
                     number(ratio, 2),
-                    "at least 0.5",
+                    "at least 0.6",
                 ]
             )
-            door = next(cell for cell in self.load.open if cell.door == "function")
-            rows.append(
+            rows += [
                 [
-                    f"p95 of `complete` in the open loop, {door.learners} learners, function",
-                    f"{number(door.latency(95), 1)} ms",
+                    f"p95 of {cell.meant:.0f} completions a second from {cell.learners} learners, "
+                    "function",
+                    f"{number(cell.latency(95), 1)} ms",
                     "below 100 ms",
                 ]
-            )
+                for cell in self.load.open
+                if cell.door == "function"
+            ]
         if self.costs is not None:
             places = self.costs.by_place
             sizes = sorted({size for size, _ in places})
@@ -224,6 +226,7 @@ class Report:
         rows = [
             [
                 cell.door,
+                f"{cell.meant:.0f}",
                 number(cell_rate(cell.rates), 0),
                 *(number(cell.latency(percent), 1) for percent in (50, 95, 99)),
                 number(cell.lag(95), 2),
@@ -237,7 +240,8 @@ class Report:
             f"Completions at random instants from {learners} learners, whatever the answers do. "
             "Latency from the instant meant, in milliseconds.\n\n"
             + table(
-                ["door", "a second", "p50", "p95", "p99", "generator late, p95", "failed"], rows
+                ["door", "meant", "a second", "p50", "p95", "p99", "generator late, p95", "failed"],
+                rows,
             )
         )
 
