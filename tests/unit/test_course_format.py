@@ -668,7 +668,7 @@ def test_content_files_stay_in_their_folder(tmp_path: Path, name: str, reason: s
 def test_content_files_have_a_limit_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courses, "MAX_BYTES", 15)
+    monkeypatch.setattr("shared.courses.content_files.MAX_BYTES", 15)
     (tmp_path / "a.md").write_text("0123456789")
     lessons = [{"slug": f"l{n}", "title": "L", "content_file": "a.md"} for n in range(2)]
     found = faults(changed("modules", 0, "lessons", to=lessons), tmp_path)
