@@ -58,6 +58,8 @@ create table public.user_assessment_attempts (
 ) with (fillfactor = 85);
 comment on table public.user_assessment_attempts is
   'One row per attempt at a lesson''s quiz, with its rules and questions as they were at the start.';
+comment on column public.user_assessment_attempts.cycle is
+  'The learner''s cycle in the lesson''s course; below 1: of a cycle that was over before the lesson came here.';
 comment on column public.user_assessment_attempts.answers is
   'Question id to {answer, seq}; a save with a lower seq than the stored one is ignored.';
 comment on column public.user_assessment_attempts.client_key is
@@ -576,9 +578,8 @@ create function private.settle_attempt(
 language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
-  if a.cycle <> (v.enrollment).cycle or (v.progress).user_id is null then
-    -- A grade for an older cycle: the attempt keeps it, the present cycle knows nothing of it. Nor
-    -- where no progress is left: a lesson moved here from a course whose cycles are counted otherwise.
+  if a.cycle <> (v.enrollment).cycle then
+    -- A person's grade for an older cycle: the attempt keeps it, the present cycle knows nothing of it.
     v.changed := false;
     v.next_lesson_id := private.next_lesson(v);
     return v;

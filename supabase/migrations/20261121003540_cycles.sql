@@ -13,7 +13,7 @@ select private.require_free(array[
   'private.completion_expires_at', 'private.get_my_cycles', 'private.leave_course',
   'private.lock_for_cycle', 'private.renewal_notice', 'private.retake_block',
   'private.retake_course', 'private.return_to_course', 'private.start_cycle',
-  'private.tell_renewals', 'public.get_my_cycles', 'public.leave_course', 'public.retake_course',
+  'private.tell_renewals', 'private.tg_lessons__cycles', 'public.get_my_cycles', 'public.leave_course', 'public.retake_course',
   'public.start_cycle']);
 
 create table public.past_cycles (
@@ -357,6 +357,44 @@ end
 $$;
 comment on function private.get_my_cycles(bigint) is
   'The caller''s cycles in a course: the present one, whether another may begin, and the last hundred.';
+
+-- Each course counts its own cycles. A lesson takes progress along to another course, and the attempts
+-- with it: those of the present cycle are of the present cycle there; older ones are of no cycle of that
+-- course and get numbers below 1, in order and below those of an earlier move.
+create function private.tg_lessons__cycles() returns trigger
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  update public.user_assessment_attempts a
+     set cycle = a.cycle - f.highest - 1 + least(f.lowest, 0)
+    from (
+      select x.user_id, min(x.cycle) as lowest, max(x.cycle) as highest
+        from public.user_assessment_attempts x
+       where x.lesson_id = new.id
+       group by x.user_id
+    ) as f
+    left join public.enrollments e on e.user_id = f.user_id and e.course_id = old.course_id
+   where a.lesson_id = new.id and a.user_id = f.user_id
+     and a.cycle >= 1 and a.cycle <> coalesce(e.cycle, 1);
+  update public.user_assessment_attempts a
+     set cycle = f.cycle
+    from (
+      select distinct x.user_id, coalesce(e.cycle, 1) as cycle
+        from public.user_assessment_attempts x
+        left join public.enrollments e
+          on e.user_id = x.user_id and e.course_id = new.course_id
+       where x.lesson_id = new.id
+    ) as f
+   where a.lesson_id = new.id and a.user_id = f.user_id and a.cycle >= 1 and a.cycle <> f.cycle;
+  return null;
+end
+$$;
+comment on function private.tg_lessons__cycles() is
+  'Attempts that a lesson takes along to another course get the number of the learner''s cycle there.';
+revoke execute on function private.tg_lessons__cycles() from public;
+create trigger _830_cycles after update on public.lessons
+  for each row when (old.course_id is distinct from new.course_id)
+  execute function private.tg_lessons__cycles();
 
 -- Leaving and coming back --------------------------------------------------------------------------------
 

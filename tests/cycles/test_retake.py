@@ -123,6 +123,48 @@ def test_a_retake_begins_anew_and_keeps_what_was(scene: Scene) -> None:
     ]
 
 
+def test_attempts_move_with_their_lesson_into_the_cycle_of_its_new_course(scene: Scene) -> None:
+    quiz = {"type": "quiz", "completion_rule": "pass", "max_attempts": 3}
+    there, here = scene.course([quiz, {}], max_cycles=9), scene.course(1, max_cycles=9)
+    (lesson, _), home = there.all, here.modules[0]
+    scene.quiz(lesson)
+    ann, ben = scene.learner(there, here), scene.learner(there)
+
+    def tried(actor: Actor) -> list[tuple[int, int]]:
+        rows = actor.run("select cycle, number from public.user_assessment_attempts order by 1, 2")
+        return [(row["cycle"], row["number"]) for row in rows]
+
+    for actor, runs in ((ann, 3), (ben, 2)):
+        for run in range(runs):
+            if run:
+                scene.operator.call(
+                    "start_cycle", p_user_id=actor.user, p_course_id=there.id, p_reason="Again"
+                )
+            scene.answer(actor, lesson, right=False)
+        scene.answer(actor, lesson)
+    assert tried(ann) == [(1, 1), (2, 1), (3, 1), (3, 2)]
+
+    scene.operator.call("move_lesson", p_lesson_id=lesson, p_module_id=home, p_position=1)
+    # The present cycle of there is the first of here, and nothing else is of any cycle of here.
+    assert tried(ann) == [(-3, 1), (-2, 1), (1, 1), (1, 2)]
+    assert tried(ben) == [(-2, 1), (1, 1), (1, 2)]
+    scene.operator.call(
+        "start_cycle", p_user_id=ann.user, p_course_id=here.id, p_reason="Once more"
+    )
+    for _ in range(3):
+        scene.answer(ann, lesson, right=False)
+    with pytest.raises(Refused, match="attempts_exhausted"):
+        scene.answer(ann, lesson, right=False)
+    assert ann.call("complete_lesson", p_lesson_id=here.all[0])["changed"] is True
+    with pytest.raises(Refused, match="rule_not_met"):
+        ann.call("complete_lesson", p_lesson_id=lesson)
+
+    scene.operator.call(
+        "move_lesson", p_lesson_id=lesson, p_module_id=there.modules[0], p_position=1
+    )
+    assert tried(ann) == [(-5, 1), (-5, 2), (-3, 1), (-2, 1), (3, 1), (3, 2), (3, 3)]
+
+
 def test_a_retake_is_refused_where_it_is_not_earned(scene: Scene) -> None:
     course = scene.course(2, max_cycles=2)
     ann = scene.learner(course)
