@@ -16,6 +16,10 @@ from tests.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+]
 
 
 def reference(name: str) -> str:
@@ -102,17 +106,20 @@ def test_every_environment_variable_is_in_the_reference() -> None:
     assert used <= names_in_table(reference("environment.md"))
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        *sorted((ROOT / "docs").rglob("*.md")),
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        ROOT / "CHANGELOG.md",
-    ],
-    ids=lambda page: str(page.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
         if not re.match(r"[a-z]+:", link):
             assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_said_twice(page: Path) -> None:
+    """Two branches that mend the same paragraph leave both: a line again, or a row of a table."""
+    text = page.read_text("utf-8")
+    prose = [line for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines() if line]
+    lines = [line for line in prose if len(line) > 60 and not line.startswith("|")]
+    assert [line for line in lines if lines.count(line) > 1] == []
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        keys = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+        assert [key for key in keys if keys.count(key) > 1] == []
