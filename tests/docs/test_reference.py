@@ -123,3 +123,39 @@ def test_nothing_is_said_twice(page: Path) -> None:
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         keys = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
         assert [key for key in keys if keys.count(key) > 1] == []
+
+
+def test_the_drawing_of_a_request_is_of_this_code(stack: Stack) -> None:
+    """Its files exist; of its functions each is called by the one that it is drawn under."""
+    page = (ROOT / "docs" / "explanation" / "design.md").read_text("utf-8")
+    drawing = page.partition("```\n")[2].partition("```")[0]
+    for file in re.findall(r"[\w/]+\.py", drawing):
+        assert (ROOT / file).is_file(), file
+    for table in re.findall(r"(?:public|private)\.\w+(?=[,\n])", drawing):
+        [row] = catalog(stack, f"select to_regclass('{table}') is not null")
+        assert row, table
+    drawn = re.findall(r"^( +)((?:public|private)\.\w+)  ", drawing, re.MULTILINE)
+    assert len(drawn) > 5
+    called = [("", "public.complete_lesson"), *drawn[1:]]
+    for n, (indent, name) in enumerate(called[1:], 1):
+        caller = next(other for deep, other in reversed(called[:n]) if len(deep) < len(indent))
+        [body] = catalog(stack, f"select pg_get_functiondef('{caller}'::regproc::oid)")
+        assert f"{name}(" in body, (caller, name)
+
+
+def test_readme_names_every_folder() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = names(text.partition("| folder | what |")[2].partition("\n\n")[0])
+    assert [name for name in named if not (ROOT / name).is_dir()] == []
+    made = {"node_modules"}
+    folders = {
+        path.name for path in ROOT.iterdir() if path.is_dir() and not re.match(r"[._]", path.name)
+    }
+    assert folders - made == {name.split("/")[0] for name in named}
+    path = text.partition("A request passes through")[2].partition("[How it works]")[0]
+    for file in re.findall(r"`([\w/…]+\.\w+)`", path):
+        assert list(ROOT.glob(file.replace("…", "*"))), file
+
+
+def names(table: str) -> list[str]:
+    return re.findall(r"^\| `([\w/]+)/` \|", table, re.MULTILINE)
