@@ -487,6 +487,23 @@ def test_a_course_that_takes_nobody_says_why_and_has_no_button(
     expect(page.get_by_role("button", name="Enrol")).to_have_count(0)
 
 
+def test_what_a_grader_has_written_is_read_beside_the_result(
+    page: Page, stack: Stack, account: Account, course: KnotsCourse
+) -> None:
+    start(account, course)
+    with account.learner.client() as client:
+        client.submit_quiz(course.lessons["quiz"], [])
+    with stack.connect() as connection:
+        connection.execute(
+            "update public.user_assessment_attempts set feedback = 'Tie it once more.'"
+            " where user_id = %s",
+            (account.id,),
+        )
+    page.goto(course.url("quiz"))
+    page.get_by_role("button", name="Attempt 1").click()
+    expect(page.locator(".result")).to_contain_text("Tie it once more.")
+
+
 def test_a_quiz_with_a_time_limit_is_handed_in_when_it_ends(
     page: Page, stack: Stack, account: Account, course: KnotsCourse
 ) -> None:
