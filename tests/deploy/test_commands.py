@@ -36,6 +36,7 @@ GCLOUD = {
     "builds submit": COMMON | {"--tag"},
     "secrets create": COMMON | {"--data-file", "--replication-policy"},
     "secrets versions add": COMMON | {"--data-file"},
+    "secrets versions access": COMMON | {"--secret"},
     "secrets versions disable": COMMON | {"--secret"},
     "secrets add-iam-policy-binding": COMMON | {"--member", "--role"},
     "artifacts repositories create": COMMON | {"--repository-format", "--location"},
@@ -55,7 +56,8 @@ def commands(word: str) -> list[list[str]]:
         # A text in angle brackets stands for the reader's own.
         text = re.sub(r"<[^>]*>", "x", block).replace("\\\n", " ")
         for line in text.splitlines():
-            for part in re.split(r"\s*(?:\||&&)\s*", line.split("  #")[0]):
+            inner = re.findall(r"\$\(([^)]*)\)", line)
+            for part in [*re.split(r"\s*(?:\||&&)\s*", line.split("  #")[0]), *inner]:
                 if part.strip().startswith(f"{word} "):
                     found.append(shlex.split(part.strip())[1:])
     return found
