@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -115,11 +116,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_nothing_is_said_twice(page: Path) -> None:
-    """Two branches that mend the same paragraph leave both: a line again, or a row of a table."""
+    """Two branches that mend the same paragraph leave both: twelve words, or a row of a table."""
     text = page.read_text("utf-8")
-    prose = [line for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines() if line]
-    lines = [line for line in prose if len(line) > 60 and not line.startswith("|")]
-    assert [line for line in lines if lines.count(line) > 1] == []
+    words = re.sub(r"```(?s:.*?)```|^\|.*$", "", text, flags=re.MULTILINE).split()
+    runs = Counter(tuple(words[n : n + 12]) for n in range(len(words) - 11))
+    assert [" ".join(run) for run, times in runs.items() if times > 1] == []
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         keys = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
         assert [key for key in keys if keys.count(key) > 1] == []
@@ -145,17 +146,13 @@ def test_the_drawing_of_a_request_is_of_this_code(stack: Stack) -> None:
 
 def test_readme_names_every_folder() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    named = names(text.partition("| folder | what |")[2].partition("\n\n")[0])
+    table = text.partition("| folder | what |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `([\w/]+)/` \|", table, re.MULTILINE)
     assert [name for name in named if not (ROOT / name).is_dir()] == []
-    made = {"node_modules"}
     folders = {
         path.name for path in ROOT.iterdir() if path.is_dir() and not re.match(r"[._]", path.name)
     }
-    assert folders - made == {name.split("/")[0] for name in named}
+    assert folders - {"node_modules"} == {name.split("/")[0] for name in named}
     path = text.partition("A request passes through")[2].partition("[How it works]")[0]
     for file in re.findall(r"`([\w/…]+\.\w+)`", path):
         assert list(ROOT.glob(file.replace("…", "*"))), file
-
-
-def names(table: str) -> list[str]:
-    return re.findall(r"^\| `([\w/]+)/` \|", table, re.MULTILINE)
