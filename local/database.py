@@ -74,7 +74,6 @@ def program(stack: Stack) -> Program:
         account=stack.account,
         # Fast shutdown: end sessions, keep what is committed.
         stop_signal=signal.SIGINT,
-        start_seconds=60,
         stop_seconds=20,
     )
 

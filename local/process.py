@@ -34,7 +34,8 @@ class Program:
     is_ready: Callable[[], Awaitable[bool]]
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    start_seconds: float = 30
+    # A part that dies is seen at once; this is for one that hangs, on however slow a machine.
+    start_seconds: float = 120
     stop_seconds: float = 10
     inherit: Sequence[int] = field(default_factory=tuple)
 

@@ -147,7 +147,7 @@ def _drop_jobs(options: argparse.Namespace) -> int:
 
 def _set_secret(options: argparse.Namespace) -> int:
     variable = SECRETS[options.name]
-    secret = os.environ.get(variable, "")
+    secret = os.environ.get(variable, "").rstrip("\r\n")
     if len(secret.encode()) < 32:
         raise Stop(USAGE, f"bin/admin: {variable} is not set, or shorter than 32 bytes")
     with operators.project() as (project, place):

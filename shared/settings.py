@@ -173,7 +173,8 @@ def _jwks(env: Mapping[str, str]) -> str | None:
 
 
 def _secret(env: Mapping[str, str], name: str) -> str | None:
-    secret = env.get(name) or None
+    # `openssl rand -hex 32 | gcloud secrets create …` keeps the line's end.
+    secret = env.get(name, "").rstrip("\r\n") or None
     if secret is not None and len(secret.encode()) < 32:
         raise SettingsError(f"{name} is shorter than 32 bytes")
     if secret is not None and not (secret.isascii() and secret.isprintable()):

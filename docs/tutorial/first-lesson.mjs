@@ -16,9 +16,10 @@ const email = `learner-${crypto.randomUUID()}@example.com`
 const password = crypto.randomUUID()
 ok(await supabase.auth.signUp({ email, password }))
 
-// 2. Find a course and enrol.
-const courses = ok(await supabase.from('courses').select('id, title').order('id').limit(1))
-const course = courses[0]
+// 2. Find the demo course and enrol.
+const course = ok(
+  await supabase.from('courses').select('id, title').eq('slug', 'reading-maps').single(),
+)
 console.log(`enrolling in "${course.title}"`)
 ok(await invoke(`progress/courses/${course.id}/enroll`))
 

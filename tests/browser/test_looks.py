@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,29 @@ def views(course: KnotsCourse) -> dict[str, str]:
         course.url("film"): ".end",
         course.url("quiz"): ".questions",
         "/#/dashboard": ".heat",
+        f"{course.url()}/report": "table.report",
         "/#/search/knots": ".results",
         "/#/certificates": "h1",
         "/#/verify/AAAA": ".verdict",
         "/#/notifications": "h1",
         "/#/sign-in": "form",
     }
+
+
+def report_on(account: Account, course: KnotsCourse) -> None:
+    """Make them an assistant of the course, in which somebody else has tried the quiz."""
+    stack = account.learner.stack
+    other = make_account(stack, "Mary Learner")
+    start(other, course)
+    with other.learner.client() as client:
+        client.complete_lesson(course.lessons["rope"])
+        client.submit_quiz(course.lessons["quiz"], [])
+    with stack.connect() as connection:
+        connection.execute(
+            "insert into public.course_staff (user_id, course_id, role)"
+            " values (%s, %s, 'assistant')",
+            (account.id, course.id),
+        )
 
 
 def show(page: Page, url: str, ready: str) -> None:
@@ -49,6 +67,7 @@ def test_no_page_has_a_serious_fault_for_screen_readers_or_eyes(
     start(account, course)
     with account.learner.client() as client:
         client.complete_lesson(course.lessons["rope"])
+    report_on(account, course)
     page = open_browser(
         account, color_scheme=scheme, viewport=size, reduced_motion="reduce"
     ).new_page()
@@ -58,7 +77,7 @@ def test_no_page_has_a_serious_fault_for_screen_readers_or_eyes(
     faults = []
     pages = list(views(course).items())
     # Small and dark: the pages that differ most.
-    for url, ready in pages if scheme == "light" else pages[2:6]:
+    for url, ready in pages if scheme == "light" else pages[2:7]:
         show(page, url, ready)
         page.evaluate(f"() => {{ {axe} }}")
         found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
@@ -74,22 +93,23 @@ def test_no_page_has_a_serious_fault_for_screen_readers_or_eyes(
     assert faults == []
 
 
+def tab_to(page: Page, name: str, role: str) -> None:
+    """Press Tab until it has the focus, and see that the focus shows."""
+    wanted = page.get_by_role(role, name=name).last  # type: ignore[arg-type]
+    wanted.wait_for()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("element => element === document.activeElement"):
+            outline = wanted.evaluate("element => getComputedStyle(element).outlineStyle")
+            assert outline != "none"
+            return
+    pytest.fail(f"the keyboard does not reach {name}")
+
+
 def test_a_keyboard_is_enough(page: Page, account: Account, course: KnotsCourse) -> None:
     page.goto(course.url())
     page.get_by_role("button", name="Enrol").wait_for()
-
-    def reach(name: str, role: str) -> None:
-        """Press Tab until it has the focus, and see that the focus shows."""
-        wanted = page.get_by_role(role, name=name).last  # type: ignore[arg-type]
-        wanted.wait_for()
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            if wanted.evaluate("element => element === document.activeElement"):
-                outline = wanted.evaluate("element => getComputedStyle(element).outlineStyle")
-                assert outline != "none"
-                return
-        pytest.fail(f"the keyboard does not reach {name}")
-
+    reach = partial(tab_to, page)
     reach("Skip to content", "link")
     page.keyboard.press("Enter")
     reach("Enrol", "button")
@@ -111,6 +131,22 @@ def test_a_keyboard_is_enough(page: Page, account: Account, course: KnotsCourse)
     reach("Hand in", "button")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Not passed")).to_be_visible()
+
+
+def test_a_report_is_read_by_keyboard_where_it_is_wider_than_the_screen(
+    open_browser: Open, account: Account, course: KnotsCourse
+) -> None:
+    report_on(account, course)
+    page = open_browser(account, viewport=PHONE).new_page()
+    page.goto(course.url())
+    tab_to(page, "Report", "link")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="How learners are doing")).to_be_focused()
+    tab_to(page, "Lessons", "group")
+    table = page.get_by_role("group", name="Lessons")
+    assert table.evaluate("element => element.scrollWidth > element.clientWidth")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.activeElement.scrollLeft > 0")
 
 
 def test_the_menu_of_a_phone_opens(open_browser: Open, account: Account) -> None:

@@ -9,10 +9,12 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import yaml
 
 from local.bootstrap import ROOT
 from tests.deploy.test_image import TARGETS
+from tests.stack import Stack
 
 BIN = Path(sys.executable).parent
 DOCS = ROOT / "docs" / "how-to"
@@ -34,6 +36,7 @@ GCLOUD = {
     "builds submit": COMMON | {"--tag"},
     "secrets create": COMMON | {"--data-file", "--replication-policy"},
     "secrets versions add": COMMON | {"--data-file"},
+    "secrets versions access": COMMON | {"--secret"},
     "secrets versions disable": COMMON | {"--secret"},
     "secrets add-iam-policy-binding": COMMON | {"--member", "--role"},
     "artifacts repositories create": COMMON | {"--repository-format", "--location"},
@@ -42,17 +45,21 @@ GCLOUD = {
 }  # fmt: skip
 
 
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text("utf-8"), re.S)
+
+
 def commands(word: str) -> list[list[str]]:
     """Every command of the pages that begins with a word, as a shell splits it."""
     found = []
-    for page in PAGES:
-        for block in re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text("utf-8"), re.S):
-            # A text in angle brackets stands for the reader's own.
-            text = re.sub(r"<[^>]*>", "x", block).replace("\\\n", " ")
-            for line in text.splitlines():
-                for part in re.split(r"\s*(?:\||&&)\s*", line.split("  #")[0]):
-                    if part.strip().startswith(f"{word} "):
-                        found.append(shlex.split(part.strip())[1:])
+    for block in (block for page in PAGES for block in blocks(page)):
+        # A text in angle brackets stands for the reader's own.
+        text = re.sub(r"<[^>]*>", "x", block).replace("\\\n", " ")
+        for line in text.splitlines():
+            inner = re.findall(r"\$\(([^)]*)\)", line)
+            for part in [*re.split(r"\s*(?:\||&&)\s*", line.split("  #")[0]), *inner]:
+                if part.strip().startswith(f"{word} "):
+                    found.append(shlex.split(part.strip())[1:])
     return found
 
 
@@ -77,6 +84,73 @@ def test_entry_points_and_variables_exist() -> None:
     assert entries <= {*TARGETS, "$function"}
     assert len(variables) > 3
     assert [name for name in variables if f"`{name}`" not in known] == []
+
+
+def test_deploying_one_by_one_deploys_every_function(tmp_path: Path) -> None:
+    [loop] = [block for block in blocks("deploy.md") if block.startswith("for file in functions/")]
+    text = f'gcloud() {{ echo "$3" >> {tmp_path}/deployed; }}\n' + re.sub(r"<[^>]*>", "x", loop)
+    subprocess.run(["bash", "-euc", text], cwd=ROOT, check=True)
+    deployed = (tmp_path / "deployed").read_text().split()
+    assert sorted(deployed) == sorted(set(TARGETS) - {"waymark"})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_shell_can_read_every_block(page: str) -> None:
+    for block in blocks(page):
+        text = re.sub(r"<[^>]*>", "x", block)
+        done = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_named_in_passing_exists() -> None:
+    """Variables, files, routes and commands of ours, wherever deploy.md and README name them."""
+    variables = (ROOT / "docs" / "reference" / "environment.md").read_text("utf-8")
+    routes = (ROOT / "docs" / "reference" / "routes.md").read_text("utf-8")
+    named = set()
+    for page in (DOCS / "deploy.md", ROOT / "README.md"):
+        text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+        named |= set(re.findall(r"`([^`]+)`", text))
+    ours = [name for name in named if re.fullmatch(r"[A-Z][A-Z_]+(=.*)?", name)]
+    assert len(ours) > 6
+    assert [name for name in ours if f"`{name.split('=')[0]}`" not in variables] == []
+    called = [name for name in named if re.match(r"(GET|POST) ", name)]
+    assert len(called) > 2
+    assert [name for name in called if f"`{name}`" not in routes] == []
+    top = {path.name for path in ROOT.iterdir()}
+    files = [
+        name for name in named if re.fullmatch(r"[\w./-]+", name) and name.split("/")[0] in top
+    ]
+    assert len(files) > 8
+    assert [name for name in files if not (ROOT / name).exists()] == []
+    for name in named:
+        if name.startswith("bin/admin "):
+            done = subprocess.run(
+                [ROOT / "bin" / "admin", *name.split()[1:], "--help"],
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stderr
+
+
+def test_the_statements_of_deploying_run(stack: Stack) -> None:
+    """But those for Vault and pg_cron, which the local stack has not."""
+    text = (DOCS / "deploy.md").read_text("utf-8")
+    statements = [block for block in re.findall(r"```sql\n(.*?)```", text, re.S)
+                  if "vault" not in block]  # fmt: skip
+    assert len(statements) == 3
+    with stack.connect() as connection:
+        connection.execute('drop policy "Learners read their own certificates" on storage.objects')
+        for statement in statements:
+            connection.execute(statement.encode())
+        found = connection.execute(
+            "select u.raw_app_meta_data->>'waymark_role', s.role, p.polname is not null"
+            "  from auth.users u join public.course_staff s on s.user_id = u.id"
+            "  join public.courses c on c.id = s.course_id"
+            "  join pg_policy p on p.polname = 'Learners read their own certificates'"
+            " where u.email = 'ada@example.com' and c.slug = 'reading-maps'"
+        ).fetchone()
+        assert found == ("admin", "author", True)
+        connection.rollback()
 
 
 def test_workflows_fit_the_schema_of_github() -> None:

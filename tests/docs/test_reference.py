@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tests.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+PAGES = [
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+]
 
 
 def reference(name: str) -> str:
@@ -102,17 +107,52 @@ def test_every_environment_variable_is_in_the_reference() -> None:
     assert used <= names_in_table(reference("environment.md"))
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        *sorted((ROOT / "docs").rglob("*.md")),
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        ROOT / "CHANGELOG.md",
-    ],
-    ids=lambda page: str(page.relative_to(ROOT)),
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
         if not re.match(r"[a-z]+:", link):
             assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_said_twice(page: Path) -> None:
+    """Two branches that mend the same paragraph leave both: twelve words, or a row of a table."""
+    text = page.read_text("utf-8")
+    words = re.sub(r"```(?s:.*?)```|^\|.*$", "", text, flags=re.MULTILINE).split()
+    runs = Counter(tuple(words[n : n + 12]) for n in range(len(words) - 11))
+    assert [" ".join(run) for run, times in runs.items() if times > 1] == []
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        keys = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+        assert [key for key in keys if keys.count(key) > 1] == []
+
+
+def test_the_drawing_of_a_request_is_of_this_code(stack: Stack) -> None:
+    """Its files exist; of its functions each is called by the one that it is drawn under."""
+    page = (ROOT / "docs" / "explanation" / "design.md").read_text("utf-8")
+    drawing = page.partition("```\n")[2].partition("```")[0]
+    for file in re.findall(r"[\w/]+\.py", drawing):
+        assert (ROOT / file).is_file(), file
+    for table in re.findall(r"(?:public|private)\.\w+(?=[,\n])", drawing):
+        [row] = catalog(stack, f"select to_regclass('{table}') is not null")
+        assert row, table
+    drawn = re.findall(r"^( +)((?:public|private)\.\w+)  ", drawing, re.MULTILINE)
+    assert len(drawn) > 5
+    called = [("", "public.complete_lesson"), *drawn[1:]]
+    for n, (indent, name) in enumerate(called[1:], 1):
+        caller = next(other for deep, other in reversed(called[:n]) if len(deep) < len(indent))
+        [body] = catalog(stack, f"select pg_get_functiondef('{caller}'::regproc::oid)")
+        assert f"{name}(" in body, (caller, name)
+
+
+def test_readme_names_every_folder() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    table = text.partition("| folder | what |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| `([\w/]+)/` \|", table, re.MULTILINE)
+    assert [name for name in named if not (ROOT / name).is_dir()] == []
+    folders = {
+        path.name for path in ROOT.iterdir() if path.is_dir() and not re.match(r"[._]", path.name)
+    }
+    assert folders - {"node_modules"} == {name.split("/")[0] for name in named}
+    path = text.partition("A request passes through")[2].partition("[How it works]")[0]
+    for file in re.findall(r"`([\w/…]+\.\w+)`", path):
+        assert list(ROOT.glob(file.replace("…", "*"))), file

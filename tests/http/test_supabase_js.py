@@ -86,19 +86,3 @@ def test_own_rows_under_rls(seen: Any, course: Course) -> None:
 def test_signing_out_and_in_keeps_everything(seen: Any) -> None:
     assert seen["signedOut"]["body"]["code"] == "not_authenticated"
     assert seen["after"]["data"]["percent"] == 50
-
-
-def test_the_tutorial_does_what_it_says(stack: Stack) -> None:
-    node = shutil.which("node")
-    assert node
-    done = subprocess.run(
-        [node, str(HERE.parents[1] / "docs" / "tutorial" / "first-lesson.mjs")],
-        env={name: os.environ[name] for name in (*REQUIRED, "PATH")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "lesson 3: " in done.stdout
-    assert "3 lessons touched, 3 of " in done.stdout

@@ -57,7 +57,7 @@ def test_the_plural_of_keys_wins_and_the_anon_key_counts_too() -> None:
         ("SUPABASE_JWKS", f'["{VALUE}"]'),
         ("SUPABASE_JWT_SECRET", VALUE),
         ("WAYMARK_PROXY_SECRET", VALUE),
-        ("WAYMARK_PROXY_SECRET", VALUE * 4 + "\n"),
+        ("WAYMARK_PROXY_SECRET", VALUE * 4 + "\n" + VALUE),
         ("WAYMARK_TRUSTED_PROXIES", VALUE),
         ("WAYMARK_TRUSTED_PROXIES", f"-1{VALUE}"),
         ("WAYMARK_ALLOWED_ORIGINS", VALUE),
@@ -139,6 +139,12 @@ def test_a_worker_without_the_service_key_does_not_start() -> None:
         assert done.returncode != 0
         assert reason in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_secret_may_end_its_line() -> None:
+    """As `openssl rand -hex 32 | gcloud secrets create …` stores it (docs/how-to/deploy.md)."""
+    found = read({**GOOD, "WAYMARK_PROXY_SECRET": "p" * 64 + "\n"})
+    assert found.proxy_secret == "p" * 64
 
 
 def test_secrets_stay_out_of_repr() -> None:

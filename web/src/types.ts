@@ -46,7 +46,7 @@ export interface Outline {
     image_url: string | null
     duration_minutes: number | null
     rating: number | null
-    enrollment_mode: 'open' | 'invite'
+    enrollment_mode: 'open' | 'invite' | 'paid'
     content_access: 'public' | 'enrolled'
     total_lessons: number
   }

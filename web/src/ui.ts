@@ -1,5 +1,6 @@
 /** Small pieces that several views show: icons, progress, lengths of time, locks. */
 import { html, svg, nothing, type TemplateResult } from 'lit-html'
+import type { Resource } from './types'
 import type { Lock, Status } from './waymark'
 
 const PATHS = {
@@ -71,6 +72,24 @@ export function lockReason(lock: Lock | null | undefined): string | null {
 
 export function bar(percent: number, label: string): TemplateResult {
   return html`<progress max="100" .value=${percent} aria-label=${label}></progress>`
+}
+
+/** A figure with what it counts. */
+export function tile(value: unknown, label: string, more: unknown = ''): TemplateResult {
+  return html`<li><b>${value ?? '–'}</b><span>${label}</span><small>${more}</small></li>`
+}
+
+/** Files and links of a course or lesson. */
+export function fileList(files: Pick<Resource, 'title' | 'url' | 'kind'>[]): TemplateResult {
+  return html`<ul class="files">
+    ${files.map(
+      (file) => html`<li>
+        <a href=${file.url} target="_blank" rel="noopener noreferrer">
+          ${icon(file.kind === 'file' ? 'file' : 'link')}${file.title}
+        </a>
+      </li>`,
+    )}
+  </ul>`
 }
 
 export function percentText(percent: number): string {

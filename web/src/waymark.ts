@@ -248,6 +248,7 @@ export class Waymark {
   private readonly courses = new Map<number, CourseView>()
   private readonly listeners = new Set<(change: Change) => void>()
   private readonly underWay = new Map<string, Promise<Outcome | Queued>>()
+  private user: string | null | undefined
 
   constructor(private readonly options: Options) {
     this.outbox = new Outbox(this, options.storage ?? localStorage)
@@ -270,10 +271,15 @@ export class Waymark {
     return this.courses.get(payload.enrollment.course_id)?.hear(payload) ?? true
   }
 
-  /** Say who is signed in: the outbox and what is shown belong to one learner. */
+  /** Say who is signed in, as often as you like: the outbox and what is shown belong to one learner. */
   signedIn(userId: string | null): void {
-    this.courses.clear()
-    this.underWay.clear()
+    // supabase-js tells the same user again with each token, and the first time a moment late: what was
+    // read until then is that user's.
+    if (this.user !== undefined && this.user !== userId) {
+      this.courses.clear()
+      this.underWay.clear()
+    }
+    this.user = userId
     this.outbox.open(userId)
   }
 

@@ -3,14 +3,26 @@ import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import { markdown } from '../markdown'
 import type { CourseResources, Outline, OutlineLesson } from '../types'
-import { bar, contours, icon, lessonIcon, lockReason, minutes, percentText, statusWords, viewpoint, waypoint } from '../ui'
+import {
+  bar,
+  contours,
+  fileList,
+  icon,
+  lessonIcon,
+  lockReason,
+  minutes,
+  percentText,
+  statusWords,
+  viewpoint,
+  waypoint,
+} from '../ui'
 import type { CourseView, NextLesson } from '../waymark'
 
 /** The trail of a course: every module and lesson with where its learner stands. */
 export function trail(
   outline: Outline,
   view: CourseView,
-  options: { current?: string; isSignedIn: boolean },
+  current?: string,
 ): TemplateResult {
   const isEnrolled = view.progress !== null
   const entry = (lesson: OutlineLesson): TemplateResult => {
@@ -33,7 +45,7 @@ export function trail(
       </span>
       <span class="hidden">${isEnrolled && !lesson.is_preview ? statusWords(status, !!reason) : ''}</span>
     `
-    const isCurrent = options.current === lesson.id
+    const isCurrent = current === lesson.id
     return html`<li class=${isCurrent ? 'current' : ''}>
       ${isOpen && !reason
         ? html`<a href="#/course/${outline.course.id}/lesson/${lesson.id}" aria-current=${isCurrent ? 'step' : nothing}>${inside}</a>`
@@ -49,7 +61,7 @@ export function trail(
           ${module.title}
           ${isEnrolled ? html`<small>${done} of ${counted.length}</small>` : nothing}
         </h3>
-        ${options.current || !module.description ? nothing : html`<p>${module.description}</p>`}
+        ${current || !module.description ? nothing : html`<p>${module.description}</p>`}
         <ol>
           ${module.lessons.map(entry)}
         </ol>
@@ -112,22 +124,11 @@ export class Course implements View {
       <div class="columns">
         <section>
           <h2>What is in it</h2>
-          ${trail(this.outline, this.view, { isSignedIn: !!this.app.user })}
+          ${trail(this.outline, this.view)}
         </section>
         <aside>
           ${course.description ? html`<h2>About this course</h2>${markdown(course.description)}` : nothing}
-          ${files.length
-            ? html`<h2>Resources</h2>
-                <ul class="files">
-                  ${files.map(
-                    (file) => html`<li>
-                      <a href=${file.url} target="_blank" rel="noopener noreferrer">
-                        ${icon(file.kind === 'file' ? 'file' : 'link')}${file.title}
-                      </a>
-                    </li>`,
-                  )}
-                </ul>`
-            : nothing}
+          ${files.length ? html`<h2>Resources</h2>${fileList(files)}` : nothing}
         </aside>
       </div>
     </article>`
@@ -170,8 +171,11 @@ export class Course implements View {
           : nothing}
       </p>`
     }
-    if (outline.course.enrollment_mode === 'invite') {
-      return html`<p class="facts">This course is by invitation.</p>`
+    const { enrollment_mode: mode } = outline.course
+    if (mode !== 'open') {
+      // A site that sells courses puts its own button here.
+      const words = mode === 'paid' ? 'This course is open to who has bought it.' : 'This course is by invitation.'
+      return html`<p class="facts">${words}</p>`
     }
     return html`<button class="button" ?disabled=${this.isEnrolling} @click=${this.enroll}>Enrol</button>`
   }

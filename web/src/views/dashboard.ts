@@ -2,7 +2,7 @@
 import { html, nothing, svg, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import type { DashboardAnswer } from '../types'
-import { bar, clock, day, icon, lockReason, minutes, percentText } from '../ui'
+import { bar, clock, day, icon, lockReason, minutes, percentText, tile } from '../ui'
 
 type Enrolled = DashboardAnswer['courses'][number]
 
@@ -46,8 +46,6 @@ export class Dashboard implements View {
 
   render(): TemplateResult {
     const { totals, seconds, streak, velocity, courses, activity, today } = this.answer!
-    const tile = (value: unknown, label: string, more: unknown = '') =>
-      html`<li><b>${value}</b><span>${label}</span><small>${more}</small></li>`
     return html`
       <h1 tabindex="-1">My learning</h1>
       <ul class="tiles">

@@ -5,7 +5,7 @@ import type { App, View } from '../app'
 import type { LessonContent } from '../content'
 import { markdown } from '../markdown'
 import type { Outline, OutlineLesson } from '../types'
-import { bar, clock, icon, lockReason, minutes, percentText } from '../ui'
+import { bar, clock, fileList, icon, lockReason, minutes, percentText } from '../ui'
 import { Heartbeat, isQueued, WaymarkError, type CourseView, type Lock, type Outcome } from '../waymark'
 import { trail } from './course'
 import { Notes } from './notes'
@@ -65,7 +65,7 @@ export class Lesson implements View {
               ? html`<small>${percentText(progress.percent)} · ${view.completed} of ${progress.total}</small>`
               : nothing}
           </summary>
-          ${trail(this.outline, view, { current: this.id, isSignedIn: !!this.app.user })}
+          ${trail(this.outline, view, this.id)}
         </details>
         ${progress ? bar(progress.percent, 'Progress in this course') : nothing}
       </aside>
@@ -147,17 +147,7 @@ export class Lesson implements View {
       </p>
       ${this.media(lesson)} ${lesson.content ? markdown(lesson.content) : nothing}
       ${this.quiz?.render() ?? nothing}
-      ${lesson.resources.length
-        ? html`<ul class="files">
-            ${lesson.resources.map(
-              (file) => html`<li>
-                <a href=${file.url} target="_blank" rel="noopener noreferrer">
-                  ${icon(file.kind === 'file' ? 'file' : 'link')}${file.title}
-                </a>
-              </li>`,
-            )}
-          </ul>`
-        : nothing}
+      ${lesson.resources.length ? fileList(lesson.resources) : nothing}
       ${this.end(lesson)} ${this.app.user ? this.notes.render() : nothing}
     `
   }

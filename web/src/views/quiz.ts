@@ -111,6 +111,7 @@ export class Quiz {
               ${attempt.passed ? '' : `You need ${attempt.pass_percent} %.`}
             </p>`
           : html`<p>Somebody will read your answers and give points.</p>`}
+        ${attempt.feedback ? html`<p>${attempt.feedback}</p>` : nothing}
         ${results ? nothing : html`<p class="facts">The right answers are not shown yet.</p>`}
       </div>
       ${results

@@ -2,8 +2,8 @@
 import { html, nothing, svg, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import type { CourseReport, LessonReport } from '../types'
-import { bar, icon, minutes, percentText } from '../ui'
-import { WaymarkError, type Route } from '../waymark'
+import { bar, icon, minutes, percentText, tile } from '../ui'
+import { WaymarkError } from '../waymark'
 
 const AGAIN_SECONDS = 5
 
@@ -22,8 +22,8 @@ export class Report implements View {
     const { waymark } = this.app
     try {
       const [course, lessons] = await Promise.all([
-        waymark.call<CourseReport>('GET', `analytics/courses/${this.id}` as Route),
-        waymark.call<LessonReport>('GET', `analytics/courses/${this.id}/lessons` as Route),
+        waymark.call<CourseReport>('GET', `analytics/courses/${this.id}`),
+        waymark.call<LessonReport>('GET', `analytics/courses/${this.id}/lessons`),
       ])
       this.course = course
       this.lessons = lessons
@@ -48,8 +48,6 @@ export class Report implements View {
       </section>`
     }
     const { learners, percent, scores, certificates } = course
-    const tile = (value: unknown, label: string, more: unknown = '') =>
-      html`<li><b>${value ?? '–'}</b><span>${label}</span><small>${more}</small></li>`
     return html`
       <p class="eyebrow"><a href="#/course/${this.id}">${icon('left')}${course.title}</a></p>
       <h1 tabindex="-1">How learners are doing</h1>
@@ -67,7 +65,7 @@ export class Report implements View {
         )}
         ${tile(share(percent.average), 'average progress')}
         ${tile(course.days_to_complete.median, 'days to complete', 'median')}
-        ${tile(share(scores.average), 'average score', `${number(scores.count)} attempts`)}
+        ${tile(share(scores.average), 'average score', `of ${number(scores.count)} scores`)}
       </ul>
       <section>
         <h2>How far they are</h2>
@@ -138,8 +136,8 @@ function histogram(counts: number[] | null, label: string): TemplateResult {
   const all = counts ?? []
   const most = Math.max(1, ...all)
   const words = all.map((count, bin) => `${bin * 10} %: ${count}`).join(', ')
-  return html`<div class="heat" role="img" aria-label="${label}: ${words}">
-    <svg viewBox="0 0 ${all.length * 60} 130" aria-hidden="true">
+  return html`<div class="heat" tabindex="0" role="group" aria-label=${label}>
+    <svg viewBox="0 0 ${all.length * 60} 130" role="img" aria-label="${label}: ${words}">
       ${all.map((count, bin) => {
         const height = (90 * count) / most
         return svg`<g>
