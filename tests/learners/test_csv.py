@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from functions.analytics import COLUMNS
-from shared.client import LearnerDetail, LearnersPage
+from shared.client import CourseLearners, LearnerDetail
 from tests.stack import Stack
 from tests.support.catalog import make_course
 from tests.support.learners import Learner, make_learner
@@ -118,7 +118,7 @@ def test_json_by_pages(stack: Stack, room: Class) -> None:
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         assert response.headers["vary"] == "Accept"
         page = response.json()
-        assert_typed(page, LearnersPage)
+        assert_typed(page, CourseLearners)
         assert len(page["learners"]) == 3
     rest = room.get("application/json", limit="3", cursor=page["cursor"]).json()
     assert (len(rest["learners"]), rest["cursor"]) == (2, None)
