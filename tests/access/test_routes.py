@@ -158,20 +158,22 @@ def test_every_json_answer_is_checked_somewhere(rest: Rest) -> None:
     call("admin", "POST", "admin/users/merge", json=who)
     certificate = world.ids["certificate of other"]
     path = f"{people['other']}/{certificate}.pdf"
-    file = f"/storage/v1/object/certificates/{path}"
+    bucket = "/storage/v1/object/certificates"
     server = {
         "apikey": rest.stack.service_role_key,
         "Authorization": f"Bearer {rest.stack.service_role_key}",
     }
     pdf = {"Content-Type": "application/pdf", **server}
-    assert rest.request("anon", "POST", file, content=b"%PDF", headers=pdf).is_success
+    assert rest.request("anon", "POST", f"{bucket}/{path}", content=b"%PDF", headers=pdf).is_success
     world.connection.execute(
         "update public.certificates set pdf_path = %s, pdf_sha256 = repeat('0', 64), pdf_bytes = 4,"
         " rendered_at = now() where id = %s",
         [path, certificate],
     )
     call("other", "GET", f"certificates/{certificate}/pdf")
-    assert rest.request("anon", "DELETE", file, headers=server).is_success
+    assert rest.request(
+        "anon", "DELETE", bucket, json={"prefixes": [path]}, headers=server
+    ).is_success
     assert sorted(left - answers.seen) == []
 
 
