@@ -42,6 +42,7 @@ ROUTES = (
         "excuse_lesson",
         "Waive a lesson for one learner",
         body=ForLearner,
+        answer="staff.Excepted",
     ),
     Route(
         "POST",
@@ -49,6 +50,7 @@ ROUTES = (
         "unexcuse_lesson",
         "Take a waiver back",
         body=ForLearner,
+        answer="staff.Excepted",
     ),
     Route(
         "POST",
@@ -57,6 +59,7 @@ ROUTES = (
         "Complete a lesson for a learner",
         body=ForLearner,
         report=completed,
+        answer="staff.Excepted",
     ),
     Route(
         "POST",
@@ -64,6 +67,7 @@ ROUTES = (
         "reopen_lesson_for",
         "Take a learner's completion back",
         body=ForLearner,
+        answer="staff.Excepted",
     ),
     Route(
         "POST",
@@ -71,6 +75,7 @@ ROUTES = (
         "replace_lesson",
         "Replace a lesson, progress carried over",
         body=Replacement,
+        answer="staff.Replaced",
     ),
     Route(
         "POST",
@@ -78,6 +83,7 @@ ROUTES = (
         "extend_enrollment",
         "Move an enrolment's deadline",
         body=Extension,
+        answer="enrollments.Enrolled",
     ),
     Route(
         "POST",
@@ -85,6 +91,7 @@ ROUTES = (
         "withdraw_enrollment",
         "End an enrolment",
         body=Reason,
+        answer="enrollments.Enrolled",
     ),
     Route(
         "POST",
@@ -92,6 +99,7 @@ ROUTES = (
         "reinstate_enrollment",
         "Let a withdrawn enrolment go on",
         body=Reason,
+        answer="enrollments.Enrolled",
     ),
     Route(
         "POST",
@@ -99,6 +107,7 @@ ROUTES = (
         "bulk_enroll",
         "Enrol many learners",
         body=Learners,
+        answer="staff.PerLearner",
     ),
     Route(
         "POST",
@@ -106,6 +115,7 @@ ROUTES = (
         "create_cohort",
         "Make a cohort",
         body=NewCohort,
+        answer="staff.CohortChanged",
     ),
     Route(
         "POST",
@@ -113,6 +123,7 @@ ROUTES = (
         "assign_cohort",
         "Put learners into a cohort",
         body=CohortMembers,
+        answer="staff.PerLearner",
     ),
     Route(
         "POST",
@@ -120,6 +131,7 @@ ROUTES = (
         "rename_cohort",
         "Rename a cohort",
         body=CohortName,
+        answer="staff.CohortChanged",
     ),
     Route(
         "POST",
@@ -127,6 +139,7 @@ ROUTES = (
         "start_cycle",
         "Have a learner begin a course anew",
         body=ForLearner,
+        answer="enrollments.Enrolled",
     ),
     Route(
         "POST",
@@ -134,6 +147,7 @@ ROUTES = (
         "merge_users",
         "Unite two accounts of one person",
         body=Merge,
+        answer="staff.Merged",
     ),
     Route(
         "POST",
@@ -141,6 +155,7 @@ ROUTES = (
         "put_program",
         "Make a program, or make it equal to a document",
         body=ProgramDocument,
+        answer="programs.ProgramPut",
     ),
     Route(
         "POST",
@@ -148,6 +163,7 @@ ROUTES = (
         "delete_program",
         "Delete a program; its courses stay",
         body=Removal,
+        answer="programs.ProgramDeleted",
     ),
 )
 

@@ -14,11 +14,11 @@ from pydantic_core import from_json
 from shared import spreadsheet
 from shared.http import Call, target
 from shared.models import (
-    CourseReport,
     DashboardPage,
     EventsPage,
     LearnersPage,
-    LessonReport,
+    LessonReportFilter,
+    ReportFilter,
     ReportPage,
 )
 from shared.routing import Answer, Function, Route
@@ -89,20 +89,23 @@ ROUTES = (
         "The caller's dashboard",
         body=DashboardPage,
         who="anyone",
+        answer="dashboard.Dashboard",
     ),
     Route(
         "GET",
         "courses/{course}",
         "get_course_report",
         "How a course's learners are doing",
-        body=CourseReport,
+        body=ReportFilter,
+        answer="reports.CourseReport",
     ),
     Route(
         "GET",
         "courses/{course}/lessons",
         "get_lesson_report",
         "How learners fare with a course's lessons",
-        body=LessonReport,
+        body=LessonReportFilter,
+        answer="reports.LessonReport",
     ),
     Route(
         "GET",
@@ -121,14 +124,23 @@ ROUTES = (
         body=LearnersPage,
         handler=learners,
         types=("application/json", "text/csv"),
+        answer="learners.CourseLearners",
     ),
     Route(
         "GET",
         "courses/{course}/learners/{user}",
         "get_course_learner",
         "One learner of a course, with lessons and attempts",
+        answer="learners.LearnerDetail",
     ),
-    Route("GET", "events", "get_events", "Everybody's history, for servers", body=EventsPage),
+    Route(
+        "GET",
+        "events",
+        "get_events",
+        "Everybody's history, for servers",
+        body=EventsPage,
+        answer="history.Events",
+    ),
 )
 
 FUNCTION = Function("analytics", ROUTES)

@@ -37,8 +37,20 @@ def _completion(user: str | None, progress: Mapping[str, Any]) -> Event:
 
 
 ROUTES = (
-    Route("POST", "lessons/{lesson}/attempts", "start_attempt", "Start an attempt at a quiz"),
-    Route("GET", "lessons/{lesson}/attempts", "get_attempts", "Own attempts at a quiz"),
+    Route(
+        "POST",
+        "lessons/{lesson}/attempts",
+        "start_attempt",
+        "Start an attempt at a quiz",
+        answer="quizzes.AttemptStarted",
+    ),
+    Route(
+        "GET",
+        "lessons/{lesson}/attempts",
+        "get_attempts",
+        "Own attempts at a quiz",
+        answer="quizzes.Attempts",
+    ),
     Route(
         "POST",
         "lessons/{lesson}/submit",
@@ -46,6 +58,7 @@ ROUTES = (
         "Start and submit an attempt in one go",
         body=Submission,
         report=submitted,
+        answer="quizzes.Submitted",
     ),
     Route(
         "POST",
@@ -54,6 +67,7 @@ ROUTES = (
         "Grade a quiz's attempts again",
         body=Regrade,
         report=regraded,
+        answer="quizzes.Regraded",
     ),
     Route(
         "PATCH",
@@ -61,6 +75,7 @@ ROUTES = (
         "save_answers",
         "Save answers of an open attempt",
         body=Answers,
+        answer="quizzes.Saved",
     ),
     Route(
         "POST",
@@ -69,6 +84,7 @@ ROUTES = (
         "Submit an attempt",
         body=Submission,
         report=submitted,
+        answer="quizzes.Submitted",
     ),
     Route(
         "POST",
@@ -77,6 +93,7 @@ ROUTES = (
         "Grade what a person must grade",
         body=Grades,
         report=graded,
+        answer="quizzes.Graded",
     ),
 )
 

@@ -117,7 +117,14 @@ def _document(document: dict[str, Any]) -> Answer:
 
 
 ROUTES = (
-    Route("GET", "", "get_my_certificates", "Own certificates", body=CertificatesPage),
+    Route(
+        "GET",
+        "",
+        "get_my_certificates",
+        "Own certificates",
+        body=CertificatesPage,
+        answer="certificates.Certificates",
+    ),
     Route(
         "GET",
         "verify/{code}",
@@ -126,10 +133,35 @@ ROUTES = (
         who="anyone",
         handler=verify,
         types=("application/json", "text/html"),
+        answer="certificates.Verified",
     ),
-    Route("GET", "jwks.json", None, "The issuer's keys", who="anyone", handler=key_set),
-    Route("GET", "keys/{key}", None, "One of the issuer's keys", who="anyone", handler=key),
-    Route("GET", "issuer", None, "The issuer's profile", who="anyone", handler=profile),
+    Route(
+        "GET",
+        "jwks.json",
+        None,
+        "The issuer's keys",
+        who="anyone",
+        handler=key_set,
+        answer="certificates.KeySet",
+    ),
+    Route(
+        "GET",
+        "keys/{key}",
+        None,
+        "One of the issuer's keys",
+        who="anyone",
+        handler=key,
+        answer="certificates.PublicKey",
+    ),
+    Route(
+        "GET",
+        "issuer",
+        None,
+        "The issuer's profile",
+        who="anyone",
+        handler=profile,
+        answer="certificates.Issuer",
+    ),
     Route(
         "GET",
         "status/{list}",
@@ -155,6 +187,7 @@ ROUTES = (
         "Where the own PDF can be fetched",
         handler=pdf,
         redirects=True,
+        answer="certificates.CertificateFile",
     ),
     Route(
         "POST",
@@ -162,6 +195,7 @@ ROUTES = (
         "revoke_certificate",
         "Take a certificate back",
         body=Reason,
+        answer="certificates.CertificateChanged",
     ),
     Route(
         "POST",
@@ -169,6 +203,7 @@ ROUTES = (
         "reinstate_certificate",
         "Make a revoked certificate valid again",
         body=Reason,
+        answer="certificates.CertificateChanged",
     ),
     Route(
         "POST",
@@ -176,6 +211,7 @@ ROUTES = (
         "reissue_certificate",
         "Issue a certificate anew, with a snapshot of today",
         body=Reason,
+        answer="certificates.CertificateChanged",
     ),
     Route(
         "POST",
@@ -183,6 +219,7 @@ ROUTES = (
         "retry_certificate",
         "Render a certificate's PDF again",
         body=Reason,
+        answer="certificates.CertificateChanged",
     ),
     WORK,
 )

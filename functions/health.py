@@ -24,7 +24,16 @@ async def ready(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route("GET", "", None, "Whether the process lives", body=None, who="anyone", handler=live),
+    Route(
+        "GET",
+        "",
+        None,
+        "Whether the process lives",
+        body=None,
+        who="anyone",
+        handler=live,
+        answer="machines.Health",
+    ),
     Route(
         "GET",
         "ready",
@@ -33,6 +42,7 @@ ROUTES = (
         body=None,
         who="anyone",
         handler=ready,
+        answer="machines.Health",
     ),
 )
 

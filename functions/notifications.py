@@ -22,9 +22,21 @@ async def unsubscribe(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route("GET", "", "get_notifications", "Own notifications", body=NotificationsPage),
     Route(
-        "POST", "read", "mark_notifications_read", "Mark notifications read", body=NotificationsRead
+        "GET",
+        "",
+        "get_notifications",
+        "Own notifications",
+        body=NotificationsPage,
+        answer="notifications.Notifications",
+    ),
+    Route(
+        "POST",
+        "read",
+        "mark_notifications_read",
+        "Mark notifications read",
+        body=NotificationsRead,
+        answer="notifications.Marked",
     ),
     Route(
         "GET",
@@ -44,6 +56,7 @@ ROUTES = (
         who="anyone",
         handler=unsubscribe,
         types=("application/json", "text/html"),
+        answer="notifications.Unsubscribed",
     ),
 )
 

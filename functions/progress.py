@@ -48,17 +48,44 @@ def applied(user: str | None, body: Body, answer: Mapping[str, Any]) -> Iterator
 
 
 ROUTES = (
-    Route("POST", "courses/{course}/enroll", "enroll", "Enrol in an open course"),
-    Route("POST", "courses/{course}/leave", "leave_course", "Leave a course; enrolling comes back"),
-    Route("POST", "courses/{course}/retake", "retake_course", "Take a completed course again"),
-    Route("GET", "courses/{course}/cycles", "get_my_cycles", "Earlier runs through a course"),
-    Route("POST", "lessons/{lesson}/start", "start_lesson", "Open a lesson"),
+    Route(
+        "POST",
+        "courses/{course}/enroll",
+        "enroll",
+        "Enrol in an open course",
+        answer="enrollments.Enrolled",
+    ),
+    Route(
+        "POST",
+        "courses/{course}/leave",
+        "leave_course",
+        "Leave a course; enrolling comes back",
+        answer="enrollments.Enrolled",
+    ),
+    Route(
+        "POST",
+        "courses/{course}/retake",
+        "retake_course",
+        "Take a completed course again",
+        answer="enrollments.Enrolled",
+    ),
+    Route(
+        "GET",
+        "courses/{course}/cycles",
+        "get_my_cycles",
+        "Earlier runs through a course",
+        answer="enrollments.OwnCycles",
+    ),
+    Route(
+        "POST", "lessons/{lesson}/start", "start_lesson", "Open a lesson", answer="progress.Started"
+    ),
     Route(
         "POST",
         "lessons/{lesson}/complete",
         "complete_lesson",
         "Mark a lesson complete",
         report=completed_lesson,
+        answer="progress.Completed",
     ),
     Route(
         "POST",
@@ -67,6 +94,7 @@ ROUTES = (
         "Heartbeat of a lesson that is being watched or read",
         body=View,
         report=completed_lesson,
+        answer="progress.Viewed",
     ),
     Route(
         "POST",
@@ -75,6 +103,7 @@ ROUTES = (
         "Apply events that happened offline",
         body=Batch,
         report=applied,
+        answer="progress.Applied",
     ),
     Route(
         "POST",
@@ -82,6 +111,7 @@ ROUTES = (
         "uncomplete_lesson",
         "Take a completion back",
         body=Uncomplete,
+        answer="progress.Reopened",
     ),
     Route(
         "PUT",
@@ -90,27 +120,72 @@ ROUTES = (
         "Report the state that a client holds",
         body=LessonState,
         report=completed_lesson,
+        answer="progress.Completed",
     ),
-    Route("GET", "lessons/{lesson}", "get_lesson_progress", "One lesson's progress"),
-    Route("POST", "modules/{module}/start", "start_module", "Open a module's first open lesson"),
+    Route(
+        "GET",
+        "lessons/{lesson}",
+        "get_lesson_progress",
+        "One lesson's progress",
+        answer="progress.Progress",
+    ),
+    Route(
+        "POST",
+        "modules/{module}/start",
+        "start_module",
+        "Open a module's first open lesson",
+        answer="courses.ModuleStarted",
+    ),
     Route(
         "POST",
         "modules/{module}/complete",
         "complete_module",
         "Complete every lesson of a module that may be",
         report=completed_module,
+        answer="courses.ModuleCompleted",
     ),
-    Route("GET", "courses/{course}", "get_course_progress", "Progress in a course"),
-    Route("GET", "courses/{course}/summary", "get_course_summary", "A course's totals"),
+    Route(
+        "GET",
+        "courses/{course}",
+        "get_course_progress",
+        "Progress in a course",
+        answer="courses.OwnCourse",
+    ),
+    Route(
+        "GET",
+        "courses/{course}/summary",
+        "get_course_summary",
+        "A course's totals",
+        answer="courses.OwnSummary",
+    ),
     Route(
         "GET",
         "courses/{course}/modules/{module}",
         "get_module_progress",
         "Progress in one module",
+        answer="courses.OwnModule",
     ),
-    Route("GET", "programs", "get_my_programs", "Programs that the learner is in"),
-    Route("POST", "programs/{program}/enroll", "enroll_program", "Enrol in an open program"),
-    Route("GET", "courses/{course}/next", "get_next_lesson", "Where to go on"),
+    Route(
+        "GET",
+        "programs",
+        "get_my_programs",
+        "Programs that the learner is in",
+        answer="programs.Programs",
+    ),
+    Route(
+        "POST",
+        "programs/{program}/enroll",
+        "enroll_program",
+        "Enrol in an open program",
+        answer="programs.ProgramEnrolled",
+    ),
+    Route(
+        "GET",
+        "courses/{course}/next",
+        "get_next_lesson",
+        "Where to go on",
+        answer="courses.OwnNextLesson",
+    ),
 )
 
 FUNCTION = Function("progress", ROUTES)

@@ -34,6 +34,7 @@ ROUTES = (
         "Count progress again",
         body=Recalculation,
         report=recalculated,
+        answer="recounts.Recount",
     ),
 )
 

@@ -215,7 +215,7 @@ class DashboardPage(Body):
     limit: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
-class CourseReport(Body):
+class ReportFilter(Body):
     """Whom a report is about: of one cohort, enrolled from a time on and before another."""
 
     cohort_id: UuidId | None = None
@@ -223,13 +223,13 @@ class CourseReport(Body):
     enrolled_to: Time | None = None
 
 
-class LessonReport(CourseReport):
+class LessonReportFilter(ReportFilter):
     """The same, and how many completions make a lesson comparable: more than these."""
 
     min_completions: Annotated[int, Field(ge=0, le=_MAX_INT)] | None = None
 
 
-class ReportPage(LessonReport):
+class ReportPage(LessonReportFilter):
     """The same, and which plot of the page, as what."""
 
     plot: Literal["enrollments", "percent", "funnel", "time", "scores", "hard"] | None = None

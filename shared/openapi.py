@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 of the functions, made from their tables of routes and the models of their bodies."""
+"""OpenAPI 3.1 of the functions: their tables of routes, what these take and what they answer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic import ConfigDict, create_model
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from shared.answers import find
 from shared.errors import CODES
 from shared.models import Body, Empty, course_id, status_list, uuid_id
 from shared.routing import PARAMETERS, Function, Route
@@ -36,16 +38,28 @@ _REFUSAL: Json = {
         "hint": {"type": ["string", "null"]},
     },
 }
+_EXACT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class _Untitled(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """No titles that say the field's name again."""
+        return False
 
 
 def document(functions: Sequence[Function], url: str) -> Json:
     """Describe `functions` as they are served under `url`."""
     routes = [(function, route) for function in functions for route in function.routes]
     schemas = _schemas({route.body for _, route in routes if route.body not in (None, Empty)})
+    answers, shapes = _answers({route.answer for _, route in routes if route.answer})
+    if clash := schemas.keys() & shapes.keys():
+        raise ValueError(f"both taken and answered: {', '.join(sorted(clash))}")
     paths: dict[str, Json] = {}
     for function, route in routes:
         path = f"/{function.name}/{route.path}".rstrip("/")
-        paths.setdefault(path, {})[route.method.lower()] = _operation(function, route, schemas)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(
+            function, route, schemas, answers
+        )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -58,7 +72,7 @@ def document(functions: Sequence[Function], url: str) -> Json:
         "tags": [{"name": function.name} for function in functions],
         "paths": paths,
         "components": {
-            "schemas": {**schemas, "Refusal": _REFUSAL},
+            "schemas": {**schemas, **shapes, "Refusal": _REFUSAL},
             "responses": {
                 "Refusal": {
                     "description": "Refused: `code` is stable, `message` is for people.",
@@ -81,12 +95,26 @@ def document(functions: Sequence[Function], url: str) -> Json:
 
 def _schemas(models: set[type[Body] | None]) -> dict[str, Json]:
     named = sorted((model for model in models if model), key=lambda model: model.__name__)
-    _, made = models_json_schema([(model, "validation") for model in named], ref_template=_REF)
+    _, made = models_json_schema(
+        [(model, "validation") for model in named], ref_template=_REF, schema_generator=_Untitled
+    )
     schemas: dict[str, Json] = made["$defs"]
     return schemas
 
 
-def _operation(function: Function, route: Route, schemas: Mapping[str, Json]) -> Json:
+def _answers(names: set[str]) -> tuple[dict[str, Json], dict[str, Json]]:
+    """The schema of each answer, and those of all that these refer to."""
+    fields: Any = {name: (find(name), ...) for name in sorted(names)}
+    # One model of them all: a TypedDict takes its configuration from what holds it.
+    made = create_model("Every", __config__=_EXACT, **fields).model_json_schema(
+        ref_template=_REF, schema_generator=_Untitled, mode="serialization"
+    )
+    return made["properties"], made["$defs"]
+
+
+def _operation(
+    function: Function, route: Route, schemas: Mapping[str, Json], answers: Mapping[str, Json]
+) -> Json:
     words = re.findall(r"\w+", f"{route.method.lower()} {function.name} {route.path}")
     operation: Json = {
         "operationId": "_".join(words),
@@ -99,7 +127,14 @@ def _operation(function: Function, route: Route, schemas: Mapping[str, Json]) ->
                 "description": f"The answer of the RPC `{route.rpc}`."
                 if route.rpc and not route.handler
                 else "Done.",
-                "content": {media: {"schema": _answer(media)} for media in route.types},
+                "content": {
+                    media: {
+                        "schema": answers[route.answer]
+                        if route.answer and media == "application/json"
+                        else {"type": "string"}
+                    }
+                    for media in route.types
+                },
             },
             **({"303": {"description": "Where it is."}} if route.redirects else {}),
             **{status: {"$ref": "#/components/responses/Refusal"} for status in _refusals(route)},
@@ -111,10 +146,6 @@ def _operation(function: Function, route: Route, schemas: Mapping[str, Json]) ->
         needed = bool(schemas[route.body.__name__].get("required"))
         operation["requestBody"] = {"required": needed, "content": _json(schema)}
     return operation
-
-
-def _answer(media: str) -> Json:
-    return {"type": ["object", "null"]} if media == "application/json" else {"type": "string"}
 
 
 def _refusals(route: Route) -> Iterator[str]:

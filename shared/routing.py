@@ -79,7 +79,8 @@ class Route:
 
     The answer is the RPC's, or what `handler` makes of it. `body` is what comes as JSON, or as the
     query of a GET; None is for handlers who do not mind what comes. `types` are the media types
-    that the answer may have; `redirects` says that it may also be a 303.
+    that the answer may have; `redirects` says that it may also be a 303. `answer` is what JSON
+    there is, by its name in shared.answers: "progress.Started".
     """
 
     method: str
@@ -93,6 +94,7 @@ class Route:
     handler: Handler | None = None
     types: Sequence[str] = ("application/json",)
     redirects: bool = False
+    answer: str | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -32,4 +32,13 @@ async def work(call: Call) -> Answer:
     return Answer(to_json(asdict(await worker().work())))
 
 
-WORK = Route("POST", "work", None, "Do waiting jobs", body=None, who="machine", handler=work)
+WORK = Route(
+    "POST",
+    "work",
+    None,
+    "Do waiting jobs",
+    body=None,
+    who="machine",
+    handler=work,
+    answer="machines.Worked",
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import uuid
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from shared.routing import Function
 from tests.access.policy import policy
 from tests.access.rest import Rest, code
 from tests.access.world import COLLEAGUE, PERSONAS
+from tests.support import answers
 
 CALLERS = (*(persona for persona in PERSONAS if persona != "waymark_writer"), COLLEAGUE)
 
@@ -34,7 +36,7 @@ def test_every_route_is_declared() -> None:
 
 @pytest.mark.parametrize("persona", CALLERS)
 def test_calling_routes(rest: Rest, persona: str) -> None:
-    world, wrong = rest.world, []
+    world, wrong, allowed = rest.world, [], set()
     ids = {
         "course": str(world.courses["main"]),
         "lesson": world.lessons["fresh"],
@@ -118,7 +120,61 @@ def test_calling_routes(rest: Rest, persona: str) -> None:
         declared = verdict["other" if persona == COLLEAGUE else persona]
         if got != declared:
             wrong.append((route, declared, got))
+        elif got == "allow":
+            allowed.add((f"/{path}".rstrip("/"), method.lower()))
     assert wrong == []
+    assert allowed & answers.json_places() <= answers.seen
+
+
+def test_every_json_answer_is_checked_somewhere(rest: Rest) -> None:
+    """The routes that let no persona through above, each as its own rule wants it."""
+    world, people = rest.world, rest.world.users
+    left = answers.json_places() - {
+        (f"/{path}".rstrip("/"), method.lower())
+        for route, verdict in policy().routes.items()
+        for method, path in [route.split(" ", 1)]
+        if "allow" in verdict.by_persona.values()
+    }
+    answers.seen.difference_update(left)
+
+    def call(persona: str, method: str, path: str, **options: Any) -> Any:
+        response = rest.request(persona, method, f"/functions/v1/{path}", **options)
+        assert response.is_success, response.text
+        return response.json()
+
+    # Nothing is due: the worker says so, and no job of this world is done behind it.
+    world.connection.execute("delete from private.jobs")
+    secret = {"X-Worker-Secret": rest.stack.extra("WORKER_SECRET")}
+    call("anon", "POST", "certificates/work", headers=secret)
+    world.connection.execute(
+        "update public.courses set max_cycles = 2 where id = %s", [world.courses["open"]]
+    )
+    call("other", "POST", f"progress/courses/{world.courses['open']}/retake")
+    made = call(
+        "admin", "POST", "admin/programs", json={"document": {"slug": "gone", "title": "G"}}
+    )
+    call("admin", "POST", f"admin/programs/{made['program_id']}/delete", json={})
+    who = {"from": people["newcomer"], "into": people[COLLEAGUE], "reason": "One person"}
+    call("admin", "POST", "admin/users/merge", json=who)
+    certificate = world.ids["certificate of other"]
+    path = f"{people['other']}/{certificate}.pdf"
+    bucket = "/storage/v1/object/certificates"
+    server = {
+        "apikey": rest.stack.service_role_key,
+        "Authorization": f"Bearer {rest.stack.service_role_key}",
+    }
+    pdf = {"Content-Type": "application/pdf", **server}
+    assert rest.request("anon", "POST", f"{bucket}/{path}", content=b"%PDF", headers=pdf).is_success
+    world.connection.execute(
+        "update public.certificates set pdf_path = %s, pdf_sha256 = repeat('0', 64), pdf_bytes = 4,"
+        " rendered_at = now() where id = %s",
+        [path, certificate],
+    )
+    call("other", "GET", f"certificates/{certificate}/pdf")
+    assert rest.request(
+        "anon", "DELETE", bucket, json={"prefixes": [path]}, headers=server
+    ).is_success
+    assert sorted(left - answers.seen) == []
 
 
 def test_the_data_api_offers_what_is_declared(shared_rest: Rest) -> None:

@@ -11,12 +11,10 @@ import httpx
 import pytest
 from joserfc import jws
 
-from shared import client as types
 from shared.client import WaymarkClient, WaymarkError
 from tests.certificates_http.world import Certificates
 from tests.stack import Stack
 from tests.support.learners import make_learner
-from tests.support.shape import assert_typed
 
 
 @pytest.fixture
@@ -49,15 +47,12 @@ def test_revoked_everywhere_and_valid_everywhere_again(
     made = certificates.issue()
     with made.learner.client() as owner, WaymarkClient(stack.functions_url) as anyone:
         answer = admin.revoke_certificate(made.id, "Issued by mistake")
-        assert_typed(answer, types.CertificateChanged)
         assert answer["changed"]
         assert admin.revoke_certificate(made.id, "Again")["changed"] is False
         told = anyone.verify_certificate(made.code)
-        assert_typed(told, types.Verified)
         assert (told["status"], told["revoked_reason"]) == ("revoked", "Issued by mistake")
         assert void(stack, made.code, anyone)
         [own] = owner.certificates()["certificates"]
-        assert_typed(own, types.Certificate)
         assert own["status"] == "revoked"
         with pytest.raises(WaymarkError) as refused:
             owner.certificate_pdf(made.id)
@@ -92,7 +87,7 @@ def test_a_reissued_one_leads_from_the_old_code_to_the_new(
 def test_a_retried_one_is_rendered_again(certificates: Certificates, admin: WaymarkClient) -> None:
     made = certificates.issue()
     answer = admin.retry_certificate(made.id, "The file is broken")
-    assert_typed(answer, types.CertificateChanged)
+    assert answer["certificate"]["id"] == made.id
     audited = certificates.connection.execute(
         "select reason from public.audit_log where action = 'certificate.retry' and subject = %s",
         [f"certificate:{made.id}"],
@@ -130,7 +125,6 @@ def test_own_certificates_come_by_pages(certificates: Certificates, stack: Stack
     other = certificates.issue()
     with learner.client() as client:
         first = client.certificates(limit=3)
-        assert_typed(first, types.Certificates)
         second = client.certificates(limit=3, cursor=first["cursor"])
         found = [each["id"] for each in first["certificates"] + second["certificates"]]
         assert sorted(found) == sorted(each.id for each in made)

@@ -1,20 +1,18 @@
-"""A learner's way through a course with the typed client, answers checked in value and type."""
+"""A learner's way through a course with the typed client, answers checked in value."""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 
-from shared import client as api
 from shared.client import WaymarkClient, WaymarkError
 from tests.stack import Stack
 from tests.support.catalog import make_course
 from tests.support.learners import Learner, make_learner
-from tests.support.shape import assert_typed
 
 
 def refusal(call: Any, *arguments: Any, **options: Any) -> WaymarkError:
@@ -24,29 +22,10 @@ def refusal(call: Any, *arguments: Any, **options: Any) -> WaymarkError:
     return caught.value
 
 
-class Checked:
-    """The client, with every answer compared to the type that its method promises."""
-
-    def __init__(self, client: WaymarkClient) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        describe = vars(api._Base)[name]._describe
-        (promised,) = get_args(get_type_hints(describe, vars(api))["return"])
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            answer = getattr(self._client, name)(*arguments, **options)
-            assert_typed(answer, promised, name)
-            return answer
-
-        return call
-
-
 def test_from_enrolment_to_the_end(stack: Stack, learner: Learner) -> None:
     course = make_course(stack, 3, 2)
     lessons = course.lessons
-    with learner.client() as client:
-        me = Checked(client)
+    with learner.client() as me:
         assert me.course(course.id) is None
         assert me.summary(course.id) is None
         assert me.module(course.id, course.modules[0].id) is None
@@ -104,8 +83,7 @@ def test_from_enrolment_to_the_end(stack: Stack, learner: Learner) -> None:
 def test_back_and_forth(stack: Stack, learner: Learner) -> None:
     course = make_course(stack, 2)
     lesson = course.lessons[0]
-    with learner.client() as client:
-        me = Checked(client)
+    with learner.client() as me:
         me.enroll(course.id)
         first = me.complete_lesson(lesson)["progress"]["completed_at"]
         back = me.uncomplete_lesson(lesson, "marked by mistake")
@@ -120,8 +98,7 @@ def test_a_client_that_holds_state(stack: Stack, learner: Learner) -> None:
     # Of a video, how far it is follows from what was watched.
     course = make_course(stack, [{"duration_seconds": 100, "type": "article"}, {}])
     lesson = course.lessons[0]
-    with learner.client() as client:
-        me = Checked(client)
+    with learner.client() as me:
         me.enroll(course.id)
         touched = me.put_lesson(lesson)
         assert touched["progress"]["status"] == "in_progress"
@@ -144,8 +121,7 @@ def test_modules(stack: Stack, learner: Learner) -> None:
     viewed = {"completion_rule": "view", "min_view_seconds": 30}
     course = make_course(stack, [{}, {"is_preview": True}, viewed, {}], 1)
     module, lessons = course.modules[0].id, course.lessons
-    with learner.client() as client:
-        me = Checked(client)
+    with learner.client() as me:
         me.enroll(course.id)
         assert me.start_module(module)["progress"]["lesson_id"] == lessons[0]
         answer = me.complete_module(module)
@@ -233,8 +209,8 @@ def test_admins_recalculate_in_slices(stack: Stack) -> None:
         with learner.client() as me:
             me.enroll(course.id)
             me.complete_lesson(course.lessons[0])
-    with WaymarkClient(stack.functions_url, stack.service_role_key) as client:
-        admin, checked, cursor = Checked(client), 0, None
+    with WaymarkClient(stack.functions_url, stack.service_role_key) as admin:
+        checked, cursor = 0, None
         while True:
             part = admin.recalculate_course(course.id, cursor=cursor, limit=2, dry_run=True)
             assert part["changed"] == 0

@@ -17,11 +17,10 @@ import httpx
 import pytest
 
 from functions.analytics import COLUMNS
-from shared.client import LearnerDetail, LearnersPage
 from tests.stack import Stack
 from tests.support.catalog import make_course
 from tests.support.learners import Learner, make_learner
-from tests.support.shape import assert_refusal, assert_typed
+from tests.support.shape import assert_refusal
 
 FEW, MANY = 2_500, 100_000
 
@@ -118,12 +117,10 @@ def test_json_by_pages(stack: Stack, room: Class) -> None:
         assert response.headers["content-type"] == "application/json; charset=utf-8"
         assert response.headers["vary"] == "Accept"
         page = response.json()
-        assert_typed(page, LearnersPage)
         assert len(page["learners"]) == 3
     rest = room.get("application/json", limit="3", cursor=page["cursor"]).json()
     assert (len(rest["learners"]), rest["cursor"]) == (2, None)
     one = room.get("application/json", f"/{rest['learners'][0]['user_id']}").json()
-    assert_typed(one, LearnerDetail)
     assert one["learner"] == rest["learners"][0]
 
 

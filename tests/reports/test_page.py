@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from shared import reports
-from shared.client import CourseReport, LessonReport, WaymarkError
+from shared.client import WaymarkError
 from shared.reports.plots import plots
 from tests.quiz.world import World, choice
 from tests.stack import Stack
 from tests.support.learners import Learner
-from tests.support.shape import assert_refusal, assert_typed
+from tests.support.shape import assert_refusal
 
 HOSTILE = '</title><script>alert(1)</script>"\x01 & Ünïcode 课程 مرحبا'
 NAMES = ("enrollments", "percent", "funnel", "time", "scores", "hard")
@@ -58,10 +58,8 @@ def staff(world: World, role: str = "instructor") -> Learner:
 def test_reports_through_the_client(course: World) -> None:
     with staff(course).client() as client:
         whole = client.course_report(course.course)
-        assert_typed(whole, CourseReport)
         assert whole["learners"]["enrolled"] == 6
         of_lessons = client.lesson_report(course.course, min_completions=5)
-        assert_typed(of_lessons, LessonReport)
         assert [entry["fail_rate"] for entry in of_lessons["hard_lessons"]] == [33.33]
         assert client.lesson_report(course.course)["hard_lessons"] == []
         later = client.course_report(course.course, enrolled_from="2100-01-01T00:00:00Z")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import types
-import typing
 from typing import Any
 
 import httpx
@@ -35,33 +33,3 @@ def assert_headers(response: httpx.Response) -> None:
     assert "total;dur=" in headers["server-timing"]
     # On 429 and 503 it says when; elsewhere there is nothing to wait for.
     assert (int(headers.get("retry-after", "0")) > 0) == (response.status_code in (429, 503))
-
-
-def assert_typed(value: Any, kind: Any, where: str = "answer") -> None:
-    """`value` is exactly what the type says: its keys, no others, and their types, all the way."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            assert type(None) in arguments, f"{where} is null"
-            return
-        (kind,) = (argument for argument in arguments if argument is not type(None))
-        assert_typed(value, kind, where)
-    elif origin is typing.Literal:
-        assert value in arguments, f"{where} is {value!r}"
-    elif origin is list:
-        assert isinstance(value, list), where
-        for entry in value:
-            assert_typed(entry, arguments[0], f"{where}[]")
-    elif origin is dict:
-        assert isinstance(value, dict), where
-    elif typing.is_typeddict(kind):
-        hints = typing.get_type_hints(kind)
-        assert set(value) == set(hints), f"{where}: {set(value) ^ set(hints)}"
-        for name, inner in hints.items():
-            assert_typed(value[name], inner, f"{where}.{name}")
-    elif kind is float:
-        assert type(value) in (int, float), where
-    else:
-        assert type(value) is kind, f"{where} is {value!r}, not {kind.__name__}"

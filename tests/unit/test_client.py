@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from functions import FUNCTIONS
 from shared import client as module
+from shared.answers import find
 from shared.client import AsyncWaymarkClient, WaymarkClient, WaymarkError, endpoint
+from shared.routing import locate
 from tests.support.upstream import Reply, Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -325,6 +327,28 @@ def test_what_is_sent(
     assert (seen.json if seen.body else None) == body
 
 
+class Names:
+    """A client whose methods say their names."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: name
+
+
+def test_methods_promise_what_the_routes_are_said_to_answer() -> None:
+    for ask, method, path, _ in CALLS:
+        describe = vars(module._Base)[ask(Names())]._describe
+        (promised,) = get_args(get_type_hints(describe, vars(module))["return"])
+        function, rest = locate(FUNCTIONS, path.partition("?")[0])
+        route, _ = function.find(method, rest)
+        if promised is str:
+            assert {*route.types} != {"application/json"}, path
+        else:
+            assert route.answer, path
+            told = find(route.answer)
+            # What is counted again answers by what was asked for.
+            assert promised == told or promised in get_args(told), path
+
+
 def test_every_route_has_its_method_and_both_clients_have_them_all() -> None:
     methods = {name for name, kind in vars(module._Base).items() if isinstance(kind, endpoint)}
     for name in methods:
@@ -513,11 +537,11 @@ def test_types_are_known_to_callers(tmp_path: Path) -> None:
 
 
 def test_functions_do_not_load_what_they_do_not_need() -> None:
-    """Start time is every cold call's wait: no client library for servers, no Supabase SDK."""
+    """Start time is every cold call's wait: no client, no SDK, no types of answers."""
     script = (
         "import sys, main\n"
-        "print([m for m in ('shared.client', 'httpx', 'supabase', 'postgrest', 'dotenv', 'yaml')"
-        " if m in sys.modules])"
+        "unwanted = ('shared.client', 'httpx', 'supabase', 'postgrest', 'dotenv', 'yaml')\n"
+        "print([m for m in sys.modules if m in unwanted or m.startswith('shared.answers')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

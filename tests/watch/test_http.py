@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http.test_journey import Checked
 from tests.stack import Stack
 from tests.support.catalog import make_course
 from tests.support.learners import Learner, make_learner
@@ -32,8 +31,7 @@ def test_a_learner_watches_with_the_typed_client(stack: Stack, learner: Learner)
     course = make_course(stack, [{"type": "video", "duration_seconds": 60}, {}])
     lesson, other = course.lessons
     session = uuid.uuid4()
-    with learner.client() as client:
-        me = Checked(client)
+    with learner.client() as me:
         me.enroll(course.id)
         answer = me.view_lesson(lesson, session, 0, position_seconds=0, section="intro")
         assert (answer["changed"], answer["credited_seconds"]) == (True, 0)

@@ -1,6 +1,5 @@
 /** What the Data API answers to the views; what the functions answer is in waymark.ts. */
 import type { Database } from './generated/database'
-import type { Lock } from './waymark'
 
 /** What a new row may leave out because a trigger fills it in is more than the generated type knows. */
 export type Insert<Table extends keyof Database['public']['Tables']> =
@@ -74,44 +73,6 @@ export interface CourseResources {
 
 export type Note = Pick<Row<'notes'>, 'id' | 'position_seconds' | 'body' | 'edited_at'>
 
-export interface DashboardAnswer {
-  today: string
-  timezone: string
-  totals: Record<'courses' | 'modules' | 'lessons', { total: number; completed: number }> & {
-    quizzes: { total: number; submitted: number; passed: number }
-  }
-  seconds: { today: number; week: number; all: number }
-  streak: { current: number; longest: number; last_day: string | null }
-  velocity: { lessons_per_week: number; expected_finish: string | null }
-  activity: { day: string; lessons: number; seconds: number; attempts: number }[]
-  courses: {
-    course_id: number
-    title: string
-    percent: number
-    total: number
-    completed: number
-    completed_at: string | null
-    resume: {
-      lesson_id: string
-      title: string
-      type: string
-      module_title: string
-      position_seconds: number
-      review: boolean
-      locked?: Lock | null
-    } | null
-  }[]
-}
-
-export interface Message {
-  id: string
-  kind: string
-  course_id: number | null
-  data: Record<string, unknown>
-  occurred_at: string
-  read_at: string | null
-}
-
 export interface SearchAnswer {
   similar: boolean
   results: {
@@ -123,34 +84,4 @@ export interface SearchAnswer {
     title: string
     highlight: { title: string | null; text: string | null } | null
   }[]
-}
-
-export interface CourseReport {
-  title: string
-  as_of: string
-  refreshing: boolean
-  settling: boolean
-  learners: Record<
-    'enrolled' | 'started' | 'active_7_days' | 'active_30_days' | 'completed',
-    number
-  > & { completion_rate: number | null }
-  percent: { average: number | null; distribution: number[] | null }
-  days_to_complete: { median: number | null }
-  scores: { count: number; average: number | null }
-  certificates: { issued: number }
-}
-
-export interface LessonReport {
-  lessons: {
-    lesson_id: string
-    title: string
-    module_title: string
-    learners: number
-    completed: number
-    completion_rate: number | null
-    stopped: number
-    seconds: { median: number | null }
-    quiz: { fail_rate: number | null; scores: { average: number | null } } | null
-  }[]
-  hard_lessons: { lesson_id: string; title: string; attempts_per_pass: number; fail_rate: number | null }[]
 }

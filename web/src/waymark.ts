@@ -12,156 +12,25 @@ import type { components, paths } from './generated/functions'
 
 // What the backend answers -----------------------------------------------------------------------
 
-export type Status = 'not_started' | 'in_progress' | 'completed'
-
-export interface Progress {
-  lesson_id: string
-  course_id: number
-  status: Status
-  progress: number
-  completed_at: string | null
-  position_seconds: number
-  view_time_seconds: number
-  attempts: number
-  best_score: number | null
-}
-
-export interface Enrollment {
-  id: string
-  course_id: number
-  completed_lessons: number
-  total_lessons: number
-  progress_percent: number
-  completed_at: string | null
-}
-
-interface Named {
-  id: string | number
-  title: string
-}
-
+/** What the functions take and answer, by its name in their description. */
+export type Schemas = components['schemas']
+export type Progress = Schemas['Progress']
+export type Status = Progress['status']
+export type Enrollment = Schemas['Enrollment']
 /** Why a lesson is closed: something comes first, or its date has not come. */
-export interface Lock {
-  reason: 'prerequisite' | 'sequential' | 'drip'
-  course: Named | null
-  module: Named | null
-  lesson: Named | null
-  available_at: string | null
-}
-
-export interface LessonState {
-  lesson_id: string
-  module_id: string
-  title: string
-  type: string
-  status: Status
-  progress: number
-  position_seconds: number
-  is_countable: boolean
-  is_preview: boolean
-  is_required: boolean
-  locked?: Lock | null
-}
-
-export interface CourseProgress {
-  enrollment_id: string
-  course_id: number
-  total: number
-  completed: number
-  percent: number
-  completed_at: string | null
-  lessons: LessonState[]
-}
-
-export interface NextLesson {
-  lesson_id: string | null
-  module_id: string | null
-  review: boolean
-  locked: Lock | null
-}
-
-export interface Certificate {
-  id: string
-  course_id: number
-  code: string
-  status: 'valid' | 'revoked' | 'superseded' | 'expired'
-  learner_name: string | null
-  course_title: string
-  author: string | null
-  hours: number | null
-  score: number | null
-  completed_on: string
-  issued_on: string
-  expires_at: string | null
-  revoked_reason: string | null
-  superseded_by: string | null
-  is_ready: boolean
-}
-
-export type Answer = string | number | boolean | string[] | Record<string, string> | null
-
-export interface Choice {
-  id: string
-  text: string
-}
-
-export interface Question {
-  id: string
-  kind:
-    | 'single_choice'
-    | 'multiple_choice'
-    | 'true_false'
-    | 'numeric'
-    | 'short_text'
-    | 'ordering'
-    | 'matching'
-    | 'free_text'
-  text: string
-  points: number
-  options?: Choice[]
-  left?: Choice[]
-  right?: Choice[]
-}
-
-export interface QuestionResult {
-  question_id: string
-  points: number | null
-  max_points: number
-  correct: boolean | null
-  key: unknown
-  explanation: string | null
-}
-
-export interface Attempt {
-  id: string
-  lesson_id: string
-  number: number
-  status: 'in_progress' | 'submitted' | 'graded'
-  expires_at: string | null
-  server_time: string
-  submitted_at: string | null
-  expired: boolean
-  pass_percent: number
-  max_attempts: number | null
-  percent: number | null
-  passed: boolean | null
-  correct_count: number | null
-  total_questions: number
-  feedback: unknown
-  questions: Question[]
-  answers: Record<string, { answer: Answer; seq: number }>
-  results: QuestionResult[] | null
-}
+export type Lock = Schemas['Lock']
+export type LessonState = Schemas['CourseLesson']
+export type CourseProgress = Schemas['CourseProgress']
+export type NextLesson = Schemas['NextLesson']
+export type Certificate = Schemas['Certificate']
+export type Answer = Schemas['SavedAnswer']['answer']
+export type Choice = Schemas['Choice']
+export type Question = Schemas['Question']
+export type QuestionResult = Schemas['QuestionResult']
+export type Attempt = Schemas['Attempt']
 
 /** The answer to a command on a lesson. */
-export interface Outcome {
-  progress: Progress
-  enrollment: Enrollment
-  next_lesson_id?: string | null
-  certificate?: Certificate | null
-  missing?: { rule: string; needed: number; have: number; why?: string } | null
-  changed: boolean
-}
+export type Outcome = Schemas['Started'] & Partial<Schemas['Viewed']>
 
 /** The command waits on this device until there is a network. */
 export interface Queued {
@@ -174,11 +43,6 @@ export interface OfflineEvent {
   kind: 'start' | 'view' | 'position' | 'complete' | 'note' | 'attempt_save' | 'attempt_submit'
   lesson_id?: string
   [more: string]: unknown
-}
-
-interface BatchAnswer {
-  results: { id: string; status: string; code: string | null; message: string | null }[]
-  enrollments: Enrollment[]
 }
 
 /** A refusal: `code` is the contract (docs/reference/errors.md), `message` is for people. */
@@ -292,7 +156,7 @@ export class Waymark {
 
   // Commands
 
-  enroll(course: number): Promise<{ enrollment: Enrollment; changed: boolean }> {
+  enroll(course: number): Promise<Schemas['Enrolled']> {
     return this.call('POST', `progress/courses/${course}/enroll`)
   }
 
@@ -317,22 +181,22 @@ export class Waymark {
     )
   }
 
-  startAttempt(lesson: string): Promise<{ attempt: Attempt }> {
+  startAttempt(lesson: string): Promise<Schemas['AttemptStarted']> {
     return this.call('POST', `assessments/lessons/${lesson}/attempts`)
   }
 
-  attempts(lesson: string): Promise<{ attempts: Attempt[]; reported_percent: number | null }> {
+  attempts(lesson: string): Promise<Schemas['Attempts']> {
     return this.call('GET', `assessments/lessons/${lesson}/attempts`)
   }
 
-  saveAnswers(attempt: string, answers: SavedAnswer[]): Promise<{ attempt: Attempt } | Queued> {
+  saveAnswers(attempt: string, answers: SavedAnswer[]): Promise<Schemas['Saved'] | Queued> {
     return this.orLater(
-      () => this.call<{ attempt: Attempt }>('PATCH', `assessments/attempts/${attempt}`, { answers }),
+      () => this.call<Schemas['Saved']>('PATCH', `assessments/attempts/${attempt}`, { answers }),
       { kind: 'attempt_save', attempt_id: attempt, answers },
     )
   }
 
-  submitAttempt(attempt: string, answers: SavedAnswer[]): Promise<Outcome & { attempt: Attempt }> {
+  submitAttempt(attempt: string, answers: SavedAnswer[]): Promise<Schemas['Submitted']> {
     const body = { answers, client_key: attempt }
     return this.report(this.call('POST', `assessments/attempts/${attempt}/submit`, body))
   }
@@ -347,15 +211,15 @@ export class Waymark {
     return this.call('GET', `progress/courses/${course}/next`)
   }
 
-  verify(code: string): Promise<Certificate & { is_erased: boolean }> {
+  verify(code: string): Promise<Schemas['Verified']> {
     return this.call('GET', `certificates/verify/${encodeURIComponent(code)}`)
   }
 
-  certificates(): Promise<{ certificates: Certificate[]; cursor: string | null }> {
+  certificates(): Promise<Schemas['Certificates']> {
     return this.call('GET', 'certificates')
   }
 
-  certificatePdf(id: string): Promise<{ url: string; expires_at: string }> {
+  certificatePdf(id: string): Promise<Schemas['CertificateFile']> {
     return this.call('GET', `certificates/${id}/pdf`)
   }
 
@@ -619,7 +483,7 @@ export class Outbox {
     const key = this.key
     const events = this.read().slice(0, BATCH)
     if (!events.length) return
-    let answer: BatchAnswer
+    let answer: Schemas['Applied']
     try {
       answer = await this.waymark.call('POST', 'progress/batch', { events }, { tries: 1 })
     } catch {

@@ -1155,14 +1155,9 @@ export interface components {
          * @description One question's answer; null clears it. Of two saves, the one with the higher seq stays.
          */
         Answer: {
-            /** Question Id */
             question_id: string;
-            /** Answer */
             answer: unknown;
-            /**
-             * Seq
-             * @default null
-             */
+            /** @default null */
             seq?: number | null;
         };
         /**
@@ -1170,7 +1165,6 @@ export interface components {
          * @description What an autosave sends: only answers, since their worth is not for clients to say.
          */
         Answers: {
-            /** Answers */
             answers: components["schemas"]["Answer"][];
         };
         /**
@@ -1178,7 +1172,6 @@ export interface components {
          * @description Offline events. Each is the database's to judge: a bad one is to be reported in its place.
          */
         Batch: {
-            /** Events */
             events: unknown[];
         };
         /**
@@ -1186,15 +1179,9 @@ export interface components {
          * @description A page of certificates: how many, after which one.
          */
         CertificatesPage: {
-            /**
-             * Cursor
-             * @default null
-             */
+            /** @default null */
             cursor?: string | null;
-            /**
-             * Limit
-             * @default null
-             */
+            /** @default null */
             limit?: number | null;
         };
         /**
@@ -1202,14 +1189,9 @@ export interface components {
          * @description Who goes into a cohort; out of theirs when it is absent.
          */
         CohortMembers: {
-            /** Reason */
             reason: string;
-            /** User Ids */
             user_ids: string[];
-            /**
-             * Cohort Id
-             * @default null
-             */
+            /** @default null */
             cohort_id?: string | null;
         };
         /**
@@ -1217,46 +1199,17 @@ export interface components {
          * @description A cohort's new name.
          */
         CohortName: {
-            /** Reason */
             reason: string;
-            /** Name */
             name: string;
-        };
-        /**
-         * CourseReport
-         * @description Whom a report is about: of one cohort, enrolled from a time on and before another.
-         */
-        CourseReport: {
-            /**
-             * Cohort Id
-             * @default null
-             */
-            cohort_id?: string | null;
-            /**
-             * Enrolled From
-             * @default null
-             */
-            enrolled_from?: string | null;
-            /**
-             * Enrolled To
-             * @default null
-             */
-            enrolled_to?: string | null;
         };
         /**
          * DashboardPage
          * @description Which of the courses: after a place that the dashboard named, and how many.
          */
         DashboardPage: {
-            /**
-             * Cursor
-             * @default null
-             */
+            /** @default null */
             cursor?: string | null;
-            /**
-             * Limit
-             * @default null
-             */
+            /** @default null */
             limit?: number | null;
         };
         /**
@@ -1264,15 +1217,9 @@ export interface components {
          * @description A page of everybody's history: how many events, after which cursor.
          */
         EventsPage: {
-            /**
-             * Cursor
-             * @default null
-             */
+            /** @default null */
             cursor?: string | null;
-            /**
-             * Limit
-             * @default null
-             */
+            /** @default null */
             limit?: number | null;
         };
         /**
@@ -1280,12 +1227,8 @@ export interface components {
          * @description A later deadline; none at all when absent.
          */
         Extension: {
-            /** Reason */
             reason: string;
-            /**
-             * Expires At
-             * @default null
-             */
+            /** @default null */
             expires_at?: string | null;
         };
         /**
@@ -1293,9 +1236,7 @@ export interface components {
          * @description An exception for one learner.
          */
         ForLearner: {
-            /** Reason */
             reason: string;
-            /** User Id */
             user_id: string;
         };
         /**
@@ -1303,9 +1244,7 @@ export interface components {
          * @description Points for one question.
          */
         Grade: {
-            /** Question Id */
             question_id: string;
-            /** Points */
             points: number;
         };
         /**
@@ -1313,17 +1252,10 @@ export interface components {
          * @description What staff give an attempt; the reason is kept in the audit log.
          */
         Grades: {
-            /** Grades */
             grades?: components["schemas"]["Grade"][];
-            /**
-             * Feedback
-             * @default null
-             */
+            /** @default null */
             feedback?: string | null;
-            /**
-             * Reason
-             * @default null
-             */
+            /** @default null */
             reason?: string | null;
         };
         /**
@@ -1331,14 +1263,9 @@ export interface components {
          * @description Who is to be enrolled, by user id or e-mail address. A line is the database's to judge.
          */
         Learners: {
-            /** Reason */
             reason: string;
-            /** Learners */
             learners: string[];
-            /**
-             * Cohort Id
-             * @default null
-             */
+            /** @default null */
             cohort_id?: string | null;
         };
         /**
@@ -1346,91 +1273,43 @@ export interface components {
          * @description Which learners of a course, in which order, and how many; CSV has all of them.
          */
         LearnersPage: {
-            /**
-             * Sort
-             * @default null
-             */
+            /** @default null */
             sort?: ("name" | "percent" | "activity" | "score" | "time") | null;
-            /**
-             * Direction
-             * @default null
-             */
+            /** @default null */
             direction?: ("asc" | "desc") | null;
-            /**
-             * Cursor
-             * @default null
-             */
+            /** @default null */
             cursor?: string | null;
-            /**
-             * Limit
-             * @default null
-             */
+            /** @default null */
             limit?: number | null;
-            /**
-             * Cohort Id
-             * @default null
-             */
+            /** @default null */
             cohort_id?: string | null;
-            /**
-             * Status
-             * @default null
-             */
+            /** @default null */
             status?: ("not_started" | "in_progress" | "completed") | null;
-            /**
-             * Min Percent
-             * @default null
-             */
+            /** @default null */
             min_percent?: number | null;
-            /**
-             * Max Percent
-             * @default null
-             */
+            /** @default null */
             max_percent?: number | null;
-            /**
-             * Inactive Days
-             * @default null
-             */
+            /** @default null */
             inactive_days?: number | null;
-            /**
-             * Needs Help
-             * @default null
-             */
+            /** @default null */
             needs_help?: boolean | null;
-            /**
-             * Enrolled From
-             * @default null
-             */
+            /** @default null */
             enrolled_from?: string | null;
-            /**
-             * Enrolled To
-             * @default null
-             */
+            /** @default null */
             enrolled_to?: string | null;
         };
         /**
-         * LessonReport
+         * LessonReportFilter
          * @description The same, and how many completions make a lesson comparable: more than these.
          */
-        LessonReport: {
-            /**
-             * Cohort Id
-             * @default null
-             */
+        LessonReportFilter: {
+            /** @default null */
             cohort_id?: string | null;
-            /**
-             * Enrolled From
-             * @default null
-             */
+            /** @default null */
             enrolled_from?: string | null;
-            /**
-             * Enrolled To
-             * @default null
-             */
+            /** @default null */
             enrolled_to?: string | null;
-            /**
-             * Min Completions
-             * @default null
-             */
+            /** @default null */
             min_completions?: number | null;
         };
         /**
@@ -1438,25 +1317,13 @@ export interface components {
          * @description What a client that holds state itself reports of a lesson. Empty says just "I am here".
          */
         LessonState: {
-            /**
-             * Status
-             * @default null
-             */
+            /** @default null */
             status?: ("not_started" | "in_progress" | "completed") | null;
-            /**
-             * Position Seconds
-             * @default null
-             */
+            /** @default null */
             position_seconds?: number | null;
-            /**
-             * Last Accessed
-             * @default null
-             */
+            /** @default null */
             last_accessed?: string | null;
-            /**
-             * Progress
-             * @default null
-             */
+            /** @default null */
             progress?: number | null;
         };
         /**
@@ -1464,11 +1331,8 @@ export interface components {
          * @description Two accounts of one person: the first goes, the second stays.
          */
         Merge: {
-            /** Reason */
             reason: string;
-            /** From */
             from: string;
-            /** Into */
             into: string;
         };
         /**
@@ -1476,19 +1340,11 @@ export interface components {
          * @description A cohort to be made.
          */
         NewCohort: {
-            /** Reason */
             reason: string;
-            /** Name */
             name: string;
-            /**
-             * Starts At
-             * @default null
-             */
+            /** @default null */
             starts_at?: string | null;
-            /**
-             * Ends At
-             * @default null
-             */
+            /** @default null */
             ends_at?: string | null;
         };
         /**
@@ -1496,15 +1352,9 @@ export interface components {
          * @description A page of notifications: how many, after which one.
          */
         NotificationsPage: {
-            /**
-             * After
-             * @default null
-             */
+            /** @default null */
             after?: string | null;
-            /**
-             * Limit
-             * @default null
-             */
+            /** @default null */
             limit?: number | null;
         };
         /**
@@ -1512,10 +1362,7 @@ export interface components {
          * @description Which notifications have been read; without ids all of them.
          */
         NotificationsRead: {
-            /**
-             * Ids
-             * @default null
-             */
+            /** @default null */
             ids?: string[] | null;
         };
         /**
@@ -1523,7 +1370,6 @@ export interface components {
          * @description A program as a whole. What it may hold is the database's to judge.
          */
         ProgramDocument: {
-            /** Document */
             document: {
                 [key: string]: unknown;
             };
@@ -1533,7 +1379,6 @@ export interface components {
          * @description Why staff or an admin do something; kept in the audit log.
          */
         Reason: {
-            /** Reason */
             reason: string;
         };
         /**
@@ -1541,35 +1386,17 @@ export interface components {
          * @description What to count again: one enrolment, one course's, or all; the latter two in slices.
          */
         Recalculation: {
-            /**
-             * Enrollment Id
-             * @default null
-             */
+            /** @default null */
             enrollment_id?: string | null;
-            /**
-             * Course Id
-             * @default null
-             */
+            /** @default null */
             course_id?: number | null;
-            /**
-             * All
-             * @default null
-             */
+            /** @default null */
             all?: boolean | null;
-            /**
-             * Dry Run
-             * @default null
-             */
+            /** @default null */
             dry_run?: boolean | null;
-            /**
-             * Cursor
-             * @default null
-             */
+            /** @default null */
             cursor?: string | null;
-            /**
-             * Limit
-             * @default null
-             */
+            /** @default null */
             limit?: number | null;
         };
         /**
@@ -1577,30 +1404,15 @@ export interface components {
          * @description Grade attempts again, in slices. Without `dry_run: false` nothing is written.
          */
         Regrade: {
-            /**
-             * Dry Run
-             * @default null
-             */
+            /** @default null */
             dry_run?: boolean | null;
-            /**
-             * Allow Fail
-             * @default null
-             */
+            /** @default null */
             allow_fail?: boolean | null;
-            /**
-             * Cursor
-             * @default null
-             */
+            /** @default null */
             cursor?: string | null;
-            /**
-             * Limit
-             * @default null
-             */
+            /** @default null */
             limit?: number | null;
-            /**
-             * Reason
-             * @default null
-             */
+            /** @default null */
             reason?: string | null;
         };
         /**
@@ -1608,10 +1420,7 @@ export interface components {
          * @description Whether to remove what learners are in, too.
          */
         Removal: {
-            /**
-             * Force
-             * @default null
-             */
+            /** @default null */
             force?: boolean | null;
         };
         /**
@@ -1619,45 +1428,37 @@ export interface components {
          * @description Which lesson takes the place.
          */
         Replacement: {
-            /** Reason */
             reason: string;
-            /** New Lesson Id */
             new_lesson_id: string;
+        };
+        /**
+         * ReportFilter
+         * @description Whom a report is about: of one cohort, enrolled from a time on and before another.
+         */
+        ReportFilter: {
+            /** @default null */
+            cohort_id?: string | null;
+            /** @default null */
+            enrolled_from?: string | null;
+            /** @default null */
+            enrolled_to?: string | null;
         };
         /**
          * ReportPage
          * @description The same, and which plot of the page, as what.
          */
         ReportPage: {
-            /**
-             * Cohort Id
-             * @default null
-             */
+            /** @default null */
             cohort_id?: string | null;
-            /**
-             * Enrolled From
-             * @default null
-             */
+            /** @default null */
             enrolled_from?: string | null;
-            /**
-             * Enrolled To
-             * @default null
-             */
+            /** @default null */
             enrolled_to?: string | null;
-            /**
-             * Min Completions
-             * @default null
-             */
+            /** @default null */
             min_completions?: number | null;
-            /**
-             * Plot
-             * @default null
-             */
+            /** @default null */
             plot?: ("enrollments" | "percent" | "funnel" | "time" | "scores" | "hard") | null;
-            /**
-             * Format
-             * @default null
-             */
+            /** @default null */
             format?: ("svg" | "png") | null;
         };
         /**
@@ -1667,9 +1468,7 @@ export interface components {
          *     A caller who sends none gets one for this call: our own second try then submits nothing twice.
          */
         Submission: {
-            /** Answers */
             answers?: components["schemas"]["Answer"][];
-            /** Client Key */
             client_key?: string;
         };
         /**
@@ -1677,10 +1476,7 @@ export interface components {
          * @description Why a completion is taken back; kept in the audit log.
          */
         Uncomplete: {
-            /**
-             * Reason
-             * @default null
-             */
+            /** @default null */
             reason?: string | null;
         };
         /**
@@ -1688,30 +1484,1652 @@ export interface components {
          * @description A heartbeat: what a session has seen of a lesson in all, and where it stands.
          */
         View: {
-            /** Session Id */
             session_id: string;
-            /** Seconds */
             seconds: number;
-            /**
-             * Position Seconds
-             * @default null
-             */
+            /** @default null */
             position_seconds?: number | null;
-            /**
-             * Watched
-             * @default null
-             */
+            /** @default null */
             watched?: number[][] | null;
-            /**
-             * Section
-             * @default null
-             */
+            /** @default null */
             section?: string | null;
-            /**
-             * Progress
-             * @default null
-             */
+            /** @default null */
             progress?: number | null;
+        };
+        /**
+         * ActiveDay
+         * @description A day of the last year on which something was done.
+         */
+        ActiveDay: {
+            /** Format: date */
+            day: string;
+            lessons: number;
+            seconds: number;
+            attempts: number;
+        };
+        /**
+         * Applied
+         * @description Results in the order of the events, and the rows that they are about.
+         */
+        Applied: {
+            results: components["schemas"]["EventResult"][];
+            progress: components["schemas"]["Progress"][];
+            enrollments: components["schemas"]["Enrollment"][];
+        };
+        /**
+         * Attempt
+         * @description One try at a quiz; its rules are those of its start.
+         */
+        Attempt: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            lesson_id: string;
+            course_id: number;
+            number: number;
+            cycle: number;
+            /** @enum {string} */
+            status: "in_progress" | "submitted" | "graded";
+            /** Format: date-time */
+            started_at: string;
+            expires_at: string | null;
+            /** Format: date-time */
+            server_time: string;
+            submitted_at: string | null;
+            graded_at: string | null;
+            expired: boolean;
+            pass_percent: number;
+            max_attempts: number | null;
+            time_limit_seconds: number | null;
+            total_questions: number;
+            /** @description In points; null until graded, as are percent, passed and correct_count. */
+            score: number | null;
+            max_score: number;
+            percent: number | null;
+            passed: boolean | null;
+            correct_count: number | null;
+            feedback: string | null;
+            questions: components["schemas"]["Question"][];
+            /** @description By the id of the question. */
+            answers: {
+                [key: string]: components["schemas"]["SavedAnswer"];
+            };
+            /** @description Null until the lesson's reveal policy opens them. */
+            results: components["schemas"]["QuestionResult"][] | null;
+        };
+        /**
+         * AttemptStarted
+         * @description An attempt was started, or one was open already.
+         */
+        AttemptStarted: {
+            attempt: components["schemas"]["Attempt"];
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+        };
+        /**
+         * Attempts
+         * @description Own attempts at a quiz, and the percent that counts.
+         */
+        Attempts: {
+            /** Format: uuid */
+            lesson_id: string;
+            /** @enum {string} */
+            score_policy: "best" | "last" | "first" | "average";
+            reported_percent: number | null;
+            attempts: components["schemas"]["Attempt"][];
+        };
+        /**
+         * Block
+         * @description Something that keeps one from a certificate; docs/reference/rpc.md tells the codes.
+         */
+        Block: {
+            /** @enum {string} */
+            code: "not_enrolled" | "enrollment_inactive" | "certificates_off" | "denied" | "percent_too_low" | "score_too_low" | "lesson_score_too_low" | "grade_pending" | "completion_expired" | "certificate_revoked";
+            needed?: number;
+            have?: number | null;
+            /** Format: uuid */
+            lesson_id?: string;
+            title?: string;
+            /** Format: date-time */
+            expired_at?: string;
+        };
+        /**
+         * Certificate
+         * @description An issued certificate as its owner and admins see it; all but the status is a snapshot.
+         */
+        Certificate: {
+            /** Format: uuid */
+            id: string;
+            /** @description Null for a program's. */
+            course_id: number | null;
+            program_id: number | null;
+            cycle: number;
+            code: string;
+            /** @enum {string} */
+            status: "valid" | "revoked" | "superseded" | "expired";
+            /** @description Null while the profile has no name to print. */
+            learner_name: string | null;
+            course_title: string;
+            author: string | null;
+            hours: number | null;
+            score: number | null;
+            /** Format: date-time */
+            completed_at: string;
+            /**
+             * Format: date
+             * @description In the learner's time zone.
+             */
+            completed_on: string;
+            /** Format: date-time */
+            issued_at: string;
+            /** Format: date */
+            issued_on: string;
+            expires_at: string | null;
+            revoked_at: string | null;
+            revoked_reason: string | null;
+            superseded_by: string | null;
+            /** @description The PDF is stored. */
+            is_ready: boolean;
+        };
+        /**
+         * CertificateChanged
+         * @description A certificate as a command left it.
+         */
+        CertificateChanged: {
+            certificate: components["schemas"]["Certificate"];
+            changed: boolean;
+        };
+        /**
+         * CertificateFile
+         * @description An address that needs no token, and until when.
+         */
+        CertificateFile: {
+            url: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /**
+         * Certificates
+         * @description A page of certificates, newest first.
+         */
+        Certificates: {
+            certificates: components["schemas"]["Certificate"][];
+            /** @description There are more: go on with it. */
+            cursor: string | null;
+        };
+        /**
+         * Choice
+         * @description Something to choose, to put in order, or to match.
+         */
+        Choice: {
+            id: string;
+            text: string;
+        };
+        /**
+         * Cohort
+         * @description A group of learners who take a course together.
+         */
+        Cohort: {
+            /** Format: uuid */
+            id: string;
+            course_id: number;
+            name: string;
+            starts_at: string | null;
+            ends_at: string | null;
+        };
+        /**
+         * CohortChanged
+         * @description A cohort was made or renamed.
+         */
+        CohortChanged: {
+            cohort: components["schemas"]["Cohort"];
+            changed: boolean;
+        };
+        /**
+         * Completed
+         * @description A lesson was completed, or its state reported.
+         */
+        Completed: {
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+            next_lesson_id: string | null;
+            /** @description The one that is held now. */
+            certificate: components["schemas"]["Certificate"] | null;
+            changed: boolean;
+        };
+        /**
+         * CompletionSnapshot
+         * @description What was required at completion.
+         */
+        CompletionSnapshot: {
+            lessons: number;
+            weight: number;
+            catalog_version: number;
+        };
+        /**
+         * Count
+         * @description How many there are, and how many of them are completed.
+         */
+        Count: {
+            total: number;
+            completed: number;
+        };
+        /**
+         * Counters
+         * @description The counters of an enrolment.
+         */
+        Counters: {
+            completed_lessons: number;
+            total_lessons: number;
+            completed_weight: number;
+            total_weight: number;
+            /** @description Of the best scores, in hundredths. */
+            score_sum: number;
+            scored_lessons: number;
+            progress_percent: number;
+            completed_at: string | null;
+        };
+        /**
+         * CourseLearners
+         * @description A page of the learners of a course.
+         */
+        CourseLearners: {
+            learners: components["schemas"]["LearnerRow"][];
+            /** @description There are more: go on with it. */
+            cursor: string | null;
+        };
+        /**
+         * CourseLesson
+         * @description A lesson of a course, with how far the learner is in it.
+         */
+        CourseLesson: {
+            /** Format: uuid */
+            lesson_id: string;
+            /** Format: uuid */
+            module_id: string;
+            title: string;
+            /** @enum {string} */
+            type: "video" | "article" | "quiz" | "assignment" | "live" | "download" | "embed";
+            is_preview: boolean;
+            is_required: boolean;
+            /** @description For this learner: what is waived does not count. */
+            is_countable: boolean;
+            is_waived: boolean;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            progress: number;
+            last_accessed: string | null;
+            completed_at: string | null;
+            position_seconds: number;
+            locked: components["schemas"]["Lock"] | null;
+        };
+        /**
+         * CourseProgress
+         * @description A learner's progress in a course, lesson by lesson.
+         */
+        CourseProgress: {
+            /** Format: uuid */
+            enrollment_id: string;
+            course_id: number;
+            /** @description Countable lessons. */
+            total: number;
+            completed: number;
+            percent: number;
+            new_lessons: components["schemas"]["NewLessons"] | null;
+            /** @description An edit of the course is not counted here yet. */
+            settling: boolean;
+            completed_lesson_ids: string[];
+            optional: components["schemas"]["OptionalLessons"];
+            lessons: components["schemas"]["CourseLesson"][];
+            modules: components["schemas"]["TitledModule"][];
+            completed_at: string | null;
+        };
+        /**
+         * CourseReport
+         * @description How a course's learners are doing.
+         */
+        CourseReport: {
+            course_id: number;
+            title: string;
+            cohort_id: string | null;
+            cohort: string | null;
+            enrolled_from: string | null;
+            enrolled_to: string | null;
+            /** Format: date-time */
+            as_of: string;
+            live: boolean;
+            refreshing: boolean;
+            settling: boolean;
+            learners: components["schemas"]["ReportLearners"];
+            percent: components["schemas"]["ReportPercent"];
+            days_to_complete: components["schemas"]["ReportDays"];
+            seconds: components["schemas"]["ReportTime"];
+            velocity: components["schemas"]["ReportVelocity"];
+            scores: components["schemas"]["ReportScores"];
+            certificates: components["schemas"]["ReportCertificates"];
+            enrollments_per_day: components["schemas"]["ReportDay"][];
+        };
+        /**
+         * CourseSummary
+         * @description A course's totals.
+         */
+        CourseSummary: {
+            /** Format: uuid */
+            enrollment_id: string;
+            course_id: number;
+            /** @enum {string} */
+            status: "active" | "left" | "withdrawn";
+            /** @description Countable lessons, of which so many are completed, in progress and not started. */
+            total: number;
+            completed: number;
+            in_progress: number;
+            not_started: number;
+            percent: number;
+            /** @description An edit of the course is not counted here yet. */
+            settling: boolean;
+            current_module_id: string | null;
+            current_lesson_id: string | null;
+            current_section: string | null;
+            last_accessed_at: string | null;
+            view_time_seconds: number;
+            /** Format: date-time */
+            enrolled_at: string;
+            expires_at: string | null;
+            completed_at: string | null;
+            new_lessons: components["schemas"]["NewLessons"] | null;
+            cycle: number;
+            certificate: components["schemas"]["Eligibility"];
+        };
+        /**
+         * Cycles
+         * @description The runs through a course: the present one, and those before, the latest first.
+         */
+        Cycles: {
+            course_id: number;
+            cycle: number;
+            /** Format: date-time */
+            started_at: string;
+            completed_at: string | null;
+            completion_expires_at: string | null;
+            may_retake: boolean;
+            /** @description Why no other cycle may begin; null when one may. */
+            block: ("course_not_completed" | "retakes_exhausted" | "enrollment_closed") | null;
+            past: components["schemas"]["PastCycle"][];
+        };
+        /**
+         * Dashboard
+         * @description How far a learner is, on one page.
+         */
+        Dashboard: {
+            /**
+             * Format: date
+             * @description In the learner's time zone, as all days here.
+             */
+            today: string;
+            timezone: string;
+            totals: components["schemas"]["Totals"];
+            seconds: components["schemas"]["Seconds"];
+            streak: components["schemas"]["Streak"];
+            velocity: components["schemas"]["Velocity"];
+            activity_history: boolean;
+            activity: components["schemas"]["ActiveDay"][];
+            courses: components["schemas"]["DashboardCourse"][];
+            /** @description There are more courses: go on with it. */
+            cursor: string | null;
+        };
+        /**
+         * DashboardCourse
+         * @description A course of the dashboard.
+         */
+        DashboardCourse: {
+            course_id: number;
+            slug: string;
+            title: string;
+            image_url: string | null;
+            /** Format: uuid */
+            enrollment_id: string;
+            percent: number;
+            /** @description An edit of the course is not counted here yet. */
+            settling: boolean;
+            /** @description Countable lessons. */
+            total: number;
+            completed: number;
+            completed_at: string | null;
+            new_lessons: components["schemas"]["NewLessons"] | null;
+            last_accessed_at: string | null;
+            expires_at: string | null;
+            view_time_seconds: number;
+            velocity: components["schemas"]["Velocity"];
+            resume: components["schemas"]["Resume"] | null;
+        };
+        /**
+         * Drift
+         * @description What counting again has found in one enrolment; null where only modules differ.
+         */
+        Drift: {
+            /** Format: uuid */
+            enrollment_id: string;
+            course_id: number;
+            /** @enum {string} */
+            by: "recalculation" | "catalog";
+            before: components["schemas"]["Counters"] | null;
+            after: components["schemas"]["Counters"] | null;
+            modules: components["schemas"]["ModuleDrift"][];
+        };
+        /**
+         * Eligibility
+         * @description Whether a learner may have a course's certificate, what blocks it, and the one held.
+         */
+        Eligibility: {
+            eligible: boolean;
+            blocks: components["schemas"]["Block"][];
+            certificate: components["schemas"]["Certificate"] | null;
+        };
+        /**
+         * Enrolled
+         * @description An enrolment as a command left it.
+         */
+        Enrolled: {
+            enrollment: components["schemas"]["Enrollment"];
+            changed: boolean;
+        };
+        /**
+         * Enrollment
+         * @description One learner in one course.
+         */
+        Enrollment: {
+            /** Format: uuid */
+            id: string;
+            course_id: number;
+            /** @enum {string} */
+            status: "active" | "left" | "withdrawn";
+            cycle: number;
+            /** Format: date-time */
+            enrolled_at: string;
+            expires_at: string | null;
+            completed_lessons: number;
+            /** @description Countable ones. */
+            total_lessons: number;
+            /** @description By weight; below 100 as long as anything countable is open. */
+            progress_percent: number;
+            /** @description An edit of the course is not counted here yet. */
+            settling: boolean;
+            completed_at: string | null;
+            last_accessed_at: string | null;
+            current_module_id: string | null;
+            current_lesson_id: string | null;
+            current_section: string | null;
+            /** @description Credited, not claimed. */
+            view_time_seconds: number;
+        };
+        /**
+         * EventAttempt
+         * @description What an event of a batch made of an attempt.
+         */
+        EventAttempt: {
+            /** Format: uuid */
+            id: string;
+            /** @enum {string} */
+            status: "in_progress" | "submitted" | "graded";
+            percent: number | null;
+            passed: boolean | null;
+        };
+        /**
+         * EventResult
+         * @description What became of one event of a batch.
+         */
+        EventResult: {
+            /** @description As it came, at most 36 characters of it. */
+            id: string | null;
+            lesson_id: string | null;
+            /** @enum {string} */
+            status: "applied" | "unchanged" | "recorded" | "repeated" | "refused";
+            /** @description The time that it was given. */
+            at: string | null;
+            clamped: ("future" | "past") | null;
+            completed: boolean;
+            attempt: components["schemas"]["EventAttempt"] | null;
+            code: string | null;
+            message: string | null;
+            details: unknown;
+        };
+        /**
+         * Events
+         * @description A page of everybody's history.
+         */
+        Events: {
+            events: components["schemas"]["HistoryEvent"][];
+            /** @description Where the next page begins. */
+            cursor: string;
+        };
+        /**
+         * Excepted
+         * @description One learner's lesson, as staff left it.
+         */
+        Excepted: {
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+            is_waived: boolean;
+            certificate: components["schemas"]["Certificate"] | null;
+            changed: boolean;
+        };
+        /**
+         * Graded
+         * @description A person's points were entered.
+         */
+        Graded: {
+            attempt: components["schemas"]["StaffAttempt"];
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+        };
+        /**
+         * HardLesson
+         * @description A lesson whose quiz takes many attempts.
+         */
+        HardLesson: {
+            /** Format: uuid */
+            lesson_id: string;
+            title: string;
+            completed: number;
+            attempts_per_pass: number;
+            fail_rate: number;
+            average_score: number;
+        };
+        /**
+         * Health
+         * @description It works.
+         */
+        Health: {
+            /** @constant */
+            status: "ok";
+        };
+        /**
+         * HistoryEvent
+         * @description One transition; docs/reference/events.md tells the kinds and their data.
+         */
+        HistoryEvent: {
+            id: number;
+            kind: string;
+            /** Format: date-time */
+            occurred_at: string;
+            /** Format: uuid */
+            user_id: string;
+            course_id: number;
+            module_id: string | null;
+            lesson_id: string | null;
+            enrollment_id: string | null;
+            cycle: number;
+            data: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * Issuer
+         * @description Who issues, as Open Badges sees it.
+         */
+        Issuer: {
+            "@context": string[];
+            id: string;
+            type: "Profile"[];
+            name: string;
+            verificationMethod: components["schemas"]["VerificationMethod"][];
+            assertionMethod: string[];
+        };
+        /**
+         * Key
+         * @description What is right; which of these there are depends on the kind of question.
+         */
+        Key: {
+            correct?: string | boolean | string[] | {
+                [key: string]: string;
+            } | null;
+            answer?: string;
+            tolerance?: string;
+            accepted?: string[];
+        };
+        /**
+         * KeySet
+         * @description All keys that credentials may have been signed with, the present one first.
+         */
+        KeySet: {
+            keys: components["schemas"]["PublicKey"][];
+        };
+        /**
+         * LearnerAttempt
+         * @description An attempt of one learner, for staff.
+         */
+        LearnerAttempt: {
+            /** Format: uuid */
+            attempt_id: string;
+            /** Format: uuid */
+            lesson_id: string;
+            cycle: number;
+            number: number;
+            /** @enum {string} */
+            status: "in_progress" | "submitted" | "graded";
+            /** Format: date-time */
+            started_at: string;
+            submitted_at: string | null;
+            percent: number | null;
+            passed: boolean | null;
+            correct_count: number | null;
+            total_questions: number;
+        };
+        /**
+         * LearnerDetail
+         * @description One learner of a course.
+         */
+        LearnerDetail: {
+            learner: components["schemas"]["LearnerRow"];
+            lessons: components["schemas"]["LearnerLesson"][];
+            /** @description The last two hundred. */
+            attempts: components["schemas"]["LearnerAttempt"][];
+        };
+        /**
+         * LearnerLesson
+         * @description A lesson as one learner stands in it, for staff.
+         */
+        LearnerLesson: {
+            /** Format: uuid */
+            lesson_id: string;
+            /** Format: uuid */
+            module_id: string;
+            title: string;
+            /** @enum {string} */
+            type: "video" | "article" | "quiz" | "assignment" | "live" | "download" | "embed";
+            is_countable: boolean;
+            is_waived: boolean;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            progress: number;
+            started_at: string | null;
+            last_accessed: string | null;
+            completed_at: string | null;
+            view_time_seconds: number;
+            attempts: number;
+            best_score: number | null;
+        };
+        /**
+         * LearnerResult
+         * @description What became of one line of a command about many learners.
+         */
+        LearnerResult: {
+            /** @description From 1. */
+            line: number;
+            /** @enum {string} */
+            status: "enrolled" | "assigned" | "unchanged" | "refused";
+            /** Format: uuid */
+            user_id?: string;
+            /** Format: uuid */
+            enrollment_id?: string;
+            /** @description Why it was refused. */
+            code?: string;
+        };
+        /**
+         * LearnerRow
+         * @description A learner of a course, as its staff see one.
+         */
+        LearnerRow: {
+            /** Format: uuid */
+            user_id: string;
+            name: string | null;
+            /** Format: uuid */
+            enrollment_id: string;
+            cohort_id: string | null;
+            cohort: string | null;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            percent: number;
+            completed_lessons: number;
+            total_lessons: number;
+            settling: boolean;
+            /** @description The mean of the best scores. */
+            score: number | null;
+            /** @description Credited, not claimed. */
+            view_time_seconds: number;
+            cycle: number;
+            /** Format: date-time */
+            enrolled_at: string;
+            expires_at: string | null;
+            last_accessed_at: string | null;
+            completed_at: string | null;
+            current_lesson_id: string | null;
+            needs_help: ("silent" | "behind") | null;
+        };
+        /**
+         * LessonReport
+         * @description How learners fare with a course's lessons.
+         */
+        LessonReport: {
+            course_id: number;
+            title: string;
+            cohort_id: string | null;
+            cohort: string | null;
+            enrolled_from: string | null;
+            enrolled_to: string | null;
+            /** Format: date-time */
+            as_of: string;
+            live: boolean;
+            refreshing: boolean;
+            settling: boolean;
+            min_completions: number;
+            /** @description In learning order. */
+            lessons: components["schemas"]["ReportLesson"][];
+            /** @description The hardest first. */
+            hard_lessons: components["schemas"]["HardLesson"][];
+        };
+        /**
+         * LessonSettings
+         * @description A lesson's row without its content; docs/reference/tables.md tells the columns.
+         */
+        LessonSettings: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            module_id: string;
+            course_id: number;
+            slug: string | null;
+            position: number;
+            title: string;
+            /** @enum {string} */
+            type: "video" | "article" | "quiz" | "assignment" | "live" | "download" | "embed";
+            video_url: string | null;
+            quiz_data: {
+                [key: string]: unknown;
+            } | null;
+            duration_seconds: number | null;
+            is_preview: boolean;
+            is_required: boolean;
+            weight: number;
+            /** @enum {string} */
+            completion_rule: "manual" | "view" | "watch" | "submit" | "pass";
+            min_view_seconds: number | null;
+            watch_percent: number;
+            pass_percent: number;
+            certificate_min_score: number | null;
+            available_from: string | null;
+            available_after_days: number | null;
+            available_after_previous_days: number | null;
+            archived_at: string | null;
+            counts_from: number;
+            is_countable: boolean;
+            is_gate: boolean;
+            is_quiz: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            max_attempts: number | null;
+            time_limit_seconds: number | null;
+            attempt_cooldown_seconds: number | null;
+            quiz_available_from: string | null;
+            quiz_available_until: string | null;
+            /** @enum {string} */
+            reveal_policy: "never" | "after_submit" | "after_pass" | "after_last_attempt";
+            /** @enum {string} */
+            score_policy: "best" | "last" | "first" | "average";
+            shuffle_options: boolean;
+            /** @description How many questions are drawn from each pool. */
+            question_pools: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * Lock
+         * @description Why a lesson is closed: one of course, module and lesson must be done, or opens later.
+         */
+        Lock: {
+            /** @enum {string} */
+            reason: "prerequisite" | "sequential" | "drip";
+            course: components["schemas"]["LockCourse"] | null;
+            module: components["schemas"]["LockPart"] | null;
+            lesson: components["schemas"]["LockPart"] | null;
+            /** @description When it opens by its date; null when no date is known, or none is set. */
+            available_at: string | null;
+        };
+        /**
+         * LockCourse
+         * @description A course that blocks.
+         */
+        LockCourse: {
+            id: number;
+            title: string;
+        };
+        /**
+         * LockPart
+         * @description A module or lesson that blocks, or whose date has not come.
+         */
+        LockPart: {
+            /** Format: uuid */
+            id: string;
+            title: string;
+        };
+        /**
+         * Marked
+         * @description Messages were marked read.
+         */
+        Marked: {
+            marked: number;
+            unread: number;
+            changed: boolean;
+        };
+        /**
+         * Merged
+         * @description Two accounts became one: who stayed, and what came along.
+         */
+        Merged: {
+            /** Format: uuid */
+            user_id: string;
+            course_ids: number[];
+            attempts: number;
+            certificates: number;
+            changed: boolean;
+        };
+        /**
+         * Missing
+         * @description What a lesson's completion rule still asks for.
+         */
+        Missing: {
+            /** @enum {string} */
+            rule: "view" | "watch" | "submit" | "pass";
+            /** @description Seconds (view, watch), attempts (submit) or percent (pass). */
+            needed: number | null;
+            /** @description In the same unit; null when there is nothing yet to compare. */
+            have: number | null;
+            /** @description Why nothing is enough: the lesson's duration is not known. */
+            why?: string;
+        };
+        /**
+         * ModuleCompleted
+         * @description Every lesson of a module that may be was completed.
+         */
+        ModuleCompleted: {
+            module: components["schemas"]["ModuleState"];
+            enrollment: components["schemas"]["Enrollment"];
+            /** @description By this call. */
+            completed_lesson_ids: string[];
+            open: components["schemas"]["OpenLesson"][];
+            next_lesson_id: string | null;
+            certificate: components["schemas"]["Certificate"] | null;
+            changed: boolean;
+        };
+        /**
+         * ModuleCounters
+         * @description The counters of a module.
+         */
+        ModuleCounters: {
+            completed_lessons: number;
+            total_lessons: number;
+            completed_quizzes: number;
+            total_quizzes: number;
+        };
+        /**
+         * ModuleDrift
+         * @description A module that was counted wrongly.
+         */
+        ModuleDrift: {
+            /** Format: uuid */
+            module_id: string;
+            before: components["schemas"]["ModuleCounters"] | null;
+            after: components["schemas"]["ModuleCounters"];
+        };
+        /**
+         * ModuleProgress
+         * @description A learner's progress in one module, lesson by lesson.
+         */
+        ModuleProgress: {
+            /** Format: uuid */
+            module_id: string;
+            course_id: number;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            total: number;
+            completed: number;
+            percent: number;
+            started_at: string | null;
+            completed_at: string | null;
+            title: string;
+            completed_lesson_ids: string[];
+            lessons: components["schemas"]["CourseLesson"][];
+        };
+        /**
+         * ModuleStarted
+         * @description A module's first open lesson was opened.
+         */
+        ModuleStarted: {
+            module: components["schemas"]["ModuleState"];
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+            changed: boolean;
+        };
+        /**
+         * ModuleState
+         * @description How far a learner is in a module.
+         */
+        ModuleState: {
+            /** Format: uuid */
+            module_id: string;
+            course_id: number;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            /** @description Countable lessons. */
+            total: number;
+            completed: number;
+            percent: number;
+            started_at: string | null;
+            completed_at: string | null;
+        };
+        /**
+         * NewLessons
+         * @description Open lessons that were added since the learner finished.
+         */
+        NewLessons: {
+            count: number;
+            /** @description The first 100. */
+            lesson_ids: string[];
+        };
+        /**
+         * NextLesson
+         * @description Where to go on.
+         */
+        NextLesson: {
+            /** Format: uuid */
+            lesson_id: string;
+            /** Format: uuid */
+            module_id: string;
+            /** @description All is done, and this is the first lesson again. */
+            review: boolean;
+            /** @description All that is left is locked, and this is why. */
+            locked: components["schemas"]["Lock"] | null;
+        };
+        /**
+         * Notification
+         * @description A message in the app.
+         */
+        Notification: {
+            /** Format: uuid */
+            id: string;
+            kind: string;
+            course_id: number | null;
+            /** @description What it holds depends on the kind. */
+            data: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            occurred_at: string;
+            read_at: string | null;
+        };
+        /**
+         * Notifications
+         * @description A page of messages, latest first.
+         */
+        Notifications: {
+            /** @description Of all, not of this page. */
+            unread: number;
+            items: components["schemas"]["Notification"][];
+        };
+        /**
+         * OpenLesson
+         * @description A lesson that completing a module could not complete, and why.
+         */
+        OpenLesson: {
+            /** Format: uuid */
+            lesson_id: string;
+            title: string;
+            /** @enum {string} */
+            code: "lesson_locked" | "rule_not_met";
+            message: string;
+            details: components["schemas"]["Lock"] | components["schemas"]["Missing"];
+        };
+        /**
+         * OptionalLessons
+         * @description Lessons of a course that do not count.
+         */
+        OptionalLessons: {
+            total: number;
+            completed: number;
+            completed_lesson_ids: string[];
+        };
+        /**
+         * PastCycle
+         * @description How an earlier run through a course ended.
+         */
+        PastCycle: {
+            course_id: number;
+            course_title: string;
+            cycle: number;
+            /** Format: date-time */
+            started_at: string;
+            /** Format: date-time */
+            ended_at: string;
+            completed_at: string | null;
+            completion_snapshot: components["schemas"]["CompletionSnapshot"] | null;
+            completed_lessons: number;
+            total_lessons: number;
+            completed_weight: number;
+            total_weight: number;
+            progress_percent: number;
+            view_time_seconds: number;
+            last_accessed_at: string | null;
+            modules: components["schemas"]["PastModule"][];
+            certificate_id: string | null;
+        };
+        /**
+         * PastModule
+         * @description A module as an earlier cycle left it.
+         */
+        PastModule: {
+            /** Format: uuid */
+            module_id: string;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            completed_lessons: number;
+            total_lessons: number;
+            /** Format: date-time */
+            started_at: string;
+            completed_at: string | null;
+        };
+        /**
+         * PerLearner
+         * @description One result for each learner, in order.
+         */
+        PerLearner: {
+            results: components["schemas"]["LearnerResult"][];
+            changed: boolean;
+        };
+        /**
+         * Program
+         * @description A program that the learner is in; percent and totals count required courses.
+         */
+        Program: {
+            id: number;
+            slug: string;
+            title: string;
+            author: string | null;
+            image_url: string | null;
+            /** @enum {string} */
+            status: "draft" | "published" | "archived";
+            /** Format: date-time */
+            enrolled_at: string;
+            completed_at: string | null;
+            percent: number;
+            completed_courses: number;
+            total_courses: number;
+            certificate_id: string | null;
+            courses: components["schemas"]["ProgramCourse"][];
+        };
+        /**
+         * ProgramCourse
+         * @description A course of a program.
+         */
+        ProgramCourse: {
+            course_id: number;
+            slug: string;
+            title: string;
+            /** @enum {string} */
+            status: "draft" | "published" | "archived";
+            is_required: boolean;
+            weight: number;
+            is_enrolled: boolean;
+            /** @description Null unless enrolled. */
+            percent: number | null;
+            /** @description The first time, of any cycle. */
+            completed_at: string | null;
+        };
+        /**
+         * ProgramDeleted
+         * @description A program is gone; its courses stay.
+         */
+        ProgramDeleted: {
+            program_id: number;
+            /** @description How many learners were in it. */
+            enrollments: number;
+        };
+        /**
+         * ProgramEnrolled
+         * @description A program that was enrolled in.
+         */
+        ProgramEnrolled: {
+            program: components["schemas"]["Program"];
+            changed: boolean;
+        };
+        /**
+         * ProgramPut
+         * @description A program was made, or made equal to a document.
+         */
+        ProgramPut: {
+            program_id: number;
+            slug: string;
+            /** @description How many it has. */
+            courses: number;
+            changed: boolean;
+        };
+        /**
+         * Programs
+         * @description Own programs, the latest hundred.
+         */
+        Programs: {
+            programs: components["schemas"]["Program"][];
+        };
+        /**
+         * Progress
+         * @description One learner's row for one lesson; a lesson never opened has status not_started.
+         */
+        Progress: {
+            /** Format: uuid */
+            lesson_id: string;
+            /** Format: uuid */
+            module_id: string;
+            course_id: number;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            is_completed: boolean;
+            progress: number;
+            started_at: string | null;
+            last_accessed: string | null;
+            completed_at: string | null;
+            /** @description Credited, not claimed. */
+            view_time_seconds: number;
+            position_seconds: number;
+            /** @description Submitted in this cycle. */
+            attempts: number;
+            best_score: number | null;
+        };
+        /**
+         * PublicKey
+         * @description A key of the issuer as JSON Web Key; its members depend on its type.
+         */
+        PublicKey: {
+            /** @enum {string} */
+            kty: "RSA" | "EC" | "OKP";
+            /** @enum {string} */
+            alg: "RS256" | "ES256" | "EdDSA";
+            /** @constant */
+            use: "sig";
+            /** @description The address of this key. */
+            kid: string;
+            crv?: string;
+            x?: string;
+            y?: string;
+            n?: string;
+            e?: string;
+        };
+        /**
+         * Question
+         * @description A question as learners see it.
+         */
+        Question: {
+            id: string;
+            /** @enum {string} */
+            kind: "single_choice" | "multiple_choice" | "true_false" | "numeric" | "short_text" | "ordering" | "matching" | "free_text";
+            points: number;
+            text: string;
+            /** @description As its author wrote it. */
+            media?: unknown;
+            /** @enum {string} */
+            scoring?: "all_or_nothing" | "partial";
+            options?: components["schemas"]["Choice"][];
+            left?: components["schemas"]["Choice"][];
+            right?: components["schemas"]["Choice"][];
+        };
+        /**
+         * QuestionResult
+         * @description What a question earned.
+         */
+        QuestionResult: {
+            question_id: string;
+            /** @description Null while a person must grade it. */
+            points: number | null;
+            max_points: number;
+            correct: boolean | null;
+            key: components["schemas"]["Key"] | null;
+            explanation: string | null;
+        };
+        /**
+         * QuizCount
+         * @description How many quizzes there are, were submitted, and were passed.
+         */
+        QuizCount: {
+            total: number;
+            submitted: number;
+            passed: number;
+        };
+        /**
+         * Recalculated
+         * @description One enrolment was counted again.
+         */
+        Recalculated: {
+            checked: number;
+            changed: number;
+            cursor: string | null;
+            drift: components["schemas"]["Drift"][];
+            failed: components["schemas"]["Uncounted"][];
+            /** Format: uuid */
+            enrollment_id: string;
+            old_percent: number;
+            progress_percent: number;
+            completed_at: string | null;
+        };
+        /**
+         * Regraded
+         * @description A slice of a quiz's attempts was graded again.
+         */
+        Regraded: {
+            checked: number;
+            changed: number;
+            newly_passed: number;
+            kept_passed: number;
+            now_failed: number;
+            dry_run: boolean;
+            /** @description There may be more: go on with it. */
+            cursor: string | null;
+        };
+        /**
+         * Reopened
+         * @description A completion was taken back.
+         */
+        Reopened: {
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+            next_lesson_id: string | null;
+            changed: boolean;
+        };
+        /**
+         * Replaced
+         * @description A lesson took another's place.
+         */
+        Replaced: {
+            lesson: components["schemas"]["LessonSettings"];
+            /** Format: uuid */
+            replaced_lesson_id: string;
+            /** @description How many took their progress along. */
+            learners: number;
+        };
+        /**
+         * ReportCertificates
+         * @description Certificates of the present cycles.
+         */
+        ReportCertificates: {
+            issued: number;
+            revoked: number;
+            expired: number;
+        };
+        /**
+         * ReportDay
+         * @description A day, by UTC, on which learners enrolled.
+         */
+        ReportDay: {
+            /** Format: date */
+            day: string;
+            learners: number;
+        };
+        /**
+         * ReportDays
+         * @description Days from the beginning to the completion of the course.
+         */
+        ReportDays: {
+            learners: number;
+            median: number | null;
+        };
+        /**
+         * ReportLearners
+         * @description How many learners; the rate is a percent of those enrolled.
+         */
+        ReportLearners: {
+            enrolled: number;
+            started: number;
+            active_7_days: number;
+            active_30_days: number;
+            completed: number;
+            completion_rate: number | null;
+            gone: number;
+        };
+        /**
+         * ReportLesson
+         * @description A lesson of a report; rates are percents.
+         */
+        ReportLesson: {
+            /** Format: uuid */
+            lesson_id: string;
+            title: string;
+            /** @enum {string} */
+            type: "video" | "article" | "quiz" | "assignment" | "live" | "download" | "embed";
+            /** Format: uuid */
+            module_id: string;
+            module_title: string;
+            is_countable: boolean;
+            learners: number;
+            started: number;
+            completed: number;
+            completion_rate: number | null;
+            drop_off: number | null;
+            stopped: number;
+            days_to_completion: number | null;
+            seconds: components["schemas"]["ReportSeconds"];
+            quiz: components["schemas"]["ReportQuiz"] | null;
+        };
+        /**
+         * ReportPercent
+         * @description How far learners have come; learners by tenths.
+         */
+        ReportPercent: {
+            average: number | null;
+            distribution: number[];
+        };
+        /**
+         * ReportQuestion
+         * @description A question at first attempts: part of the points earned, and how it goes with the others.
+         */
+        ReportQuestion: {
+            question_id: string;
+            kind: string;
+            text: string;
+            asked: number;
+            difficulty: number;
+            discrimination: number | null;
+        };
+        /**
+         * ReportQuiz
+         * @description Graded attempts at a lesson's quiz.
+         */
+        ReportQuiz: {
+            attempts: number;
+            waiting: number;
+            failed: number;
+            fail_rate: number | null;
+            passed: number;
+            attempts_per_pass: number | null;
+            scores: components["schemas"]["ReportScores"];
+            questions: components["schemas"]["ReportQuestion"][];
+        };
+        /**
+         * ReportScores
+         * @description Scores, one for each learner and quiz; how many by tenths.
+         */
+        ReportScores: {
+            count: number;
+            min: number | null;
+            average: number | null;
+            max: number | null;
+            distribution: number[];
+        };
+        /**
+         * ReportSeconds
+         * @description Seconds credited, of the learners who have any.
+         */
+        ReportSeconds: {
+            learners: number;
+            median: number | null;
+            p90: number | null;
+        };
+        /**
+         * ReportTime
+         * @description The same, and their sum.
+         */
+        ReportTime: {
+            learners: number;
+            median: number | null;
+            p90: number | null;
+            total: number;
+        };
+        /**
+         * ReportVelocity
+         * @description Lessons completed in 28 days, by learners active in them.
+         */
+        ReportVelocity: {
+            lessons: number;
+            learners: number;
+            lessons_per_week: number | null;
+        };
+        /**
+         * Resume
+         * @description The lesson to go on with.
+         */
+        Resume: {
+            /** Format: uuid */
+            lesson_id: string;
+            title: string;
+            /** @enum {string} */
+            type: "video" | "article" | "quiz" | "assignment" | "live" | "download" | "embed";
+            /** Format: uuid */
+            module_id: string;
+            module_title: string;
+            position_seconds: number;
+            /** @description All is done, and this is the first lesson again. */
+            review: boolean;
+            locked: components["schemas"]["Lock"] | null;
+        };
+        /**
+         * Saved
+         * @description Answers were saved.
+         */
+        Saved: {
+            attempt: components["schemas"]["Attempt"];
+        };
+        /**
+         * SavedAnswer
+         * @description An answer, and the client's count of its saves.
+         */
+        SavedAnswer: {
+            answer: string | number | boolean | string[] | {
+                [key: string]: string;
+            } | null;
+            seq: number;
+        };
+        /**
+         * Seconds
+         * @description Credited seconds: of today, of the week since Monday, and of all days.
+         */
+        Seconds: {
+            today: number;
+            week: number;
+            all: number;
+        };
+        /**
+         * Slice
+         * @description A slice of enrolments was counted again.
+         */
+        Slice: {
+            checked: number;
+            changed: number;
+            /** @description There is more: go on with it. */
+            cursor: string | null;
+            drift: components["schemas"]["Drift"][];
+            failed: components["schemas"]["Uncounted"][];
+        };
+        /**
+         * StaffAttempt
+         * @description An attempt as staff see it: whose it is, and its results with keys.
+         */
+        StaffAttempt: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            user_id: string;
+            /** Format: uuid */
+            lesson_id: string;
+            course_id: number;
+            number: number;
+            cycle: number;
+            /** @enum {string} */
+            status: "in_progress" | "submitted" | "graded";
+            expired: boolean;
+            is_imported: boolean;
+            /** Format: date-time */
+            started_at: string;
+            submitted_at: string | null;
+            graded_at: string | null;
+            score: number | null;
+            max_score: number;
+            percent: number | null;
+            passed: boolean | null;
+            total_questions: number;
+            correct_count: number | null;
+            feedback: string | null;
+            questions: components["schemas"]["Question"][];
+            answers: {
+                [key: string]: components["schemas"]["SavedAnswer"];
+            };
+            results: components["schemas"]["QuestionResult"][] | null;
+        };
+        /**
+         * Started
+         * @description A lesson was opened.
+         */
+        Started: {
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+            changed: boolean;
+        };
+        /**
+         * Streak
+         * @description Days in a row on which something was done.
+         */
+        Streak: {
+            /** @description Until now. */
+            current: number;
+            longest: number;
+            last_day: string | null;
+        };
+        /**
+         * Submitted
+         * @description An attempt was submitted, and graded as far as no person must.
+         */
+        Submitted: {
+            attempt: components["schemas"]["Attempt"];
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+            next_lesson_id: string | null;
+            certificate: components["schemas"]["Certificate"] | null;
+            changed: boolean;
+        };
+        /**
+         * TitledModule
+         * @description The same with the module's title.
+         */
+        TitledModule: {
+            /** Format: uuid */
+            module_id: string;
+            course_id: number;
+            /** @enum {string} */
+            status: "not_started" | "in_progress" | "completed";
+            total: number;
+            completed: number;
+            percent: number;
+            started_at: string | null;
+            completed_at: string | null;
+            title: string;
+        };
+        /**
+         * Totals
+         * @description Sums over all active enrolments.
+         */
+        Totals: {
+            courses: components["schemas"]["Count"];
+            modules: components["schemas"]["Count"];
+            lessons: components["schemas"]["Count"];
+            quizzes: components["schemas"]["QuizCount"];
+        };
+        /**
+         * Uncounted
+         * @description An enrolment that could not be counted, in the database's words.
+         */
+        Uncounted: {
+            /** Format: uuid */
+            enrollment_id: string;
+            message: string;
+        };
+        /**
+         * Unsubscribed
+         * @description No more mails; the same for every token.
+         */
+        Unsubscribed: {
+            /** @constant */
+            unsubscribed: true;
+        };
+        /**
+         * Velocity
+         * @description How fast a learner is.
+         */
+        Velocity: {
+            lessons_per_week: number;
+            /** @description By how much that is more than four weeks ago; null: too new to say. */
+            trend: number | null;
+            /** @description When all is done at this pace. */
+            expected_finish: string | null;
+        };
+        /**
+         * VerificationMethod
+         * @description A key, as the controller's document names it.
+         */
+        VerificationMethod: {
+            id: string;
+            /** @constant */
+            type: "JsonWebKey";
+            controller: string;
+            publicKeyJwk: components["schemas"]["PublicKey"];
+        };
+        /**
+         * Verified
+         * @description What a code is worth, for anyone.
+         */
+        Verified: {
+            code: string;
+            /** @enum {string} */
+            status: "valid" | "revoked" | "superseded" | "expired";
+            learner_name: string | null;
+            /** @description Its learner was removed; the certificate remains without a name. */
+            is_erased: boolean;
+            course_id: number | null;
+            program_id: number | null;
+            course_title: string;
+            author: string | null;
+            hours: number | null;
+            score: number | null;
+            /** Format: date-time */
+            completed_at: string;
+            /** Format: date */
+            completed_on: string;
+            /** Format: date-time */
+            issued_at: string;
+            /** Format: date */
+            issued_on: string;
+            expires_at: string | null;
+            revoked_at: string | null;
+            revoked_reason: string | null;
+            superseded_at: string | null;
+            /** @description The code of the newer one. */
+            superseded_by: string | null;
+            status_list: number;
+            /** @description Its place in that list. */
+            status_index: number;
+        };
+        /**
+         * Viewed
+         * @description A heartbeat was credited.
+         */
+        Viewed: {
+            progress: components["schemas"]["Progress"];
+            enrollment: components["schemas"]["Enrollment"];
+            next_lesson_id: string | null;
+            certificate: components["schemas"]["Certificate"] | null;
+            changed: boolean;
+            /** @description By this heartbeat. */
+            credited_seconds: number;
+            /** @description What the completion rule still asks for. */
+            missing: components["schemas"]["Missing"] | null;
+        };
+        /**
+         * Worked
+         * @description What became of a batch of jobs.
+         */
+        Worked: {
+            leased: number;
+            done: number;
+            /** @description They are tried again. */
+            failed: number;
+            dead: number;
+            /** @description Due, but not in this batch. */
+            remaining: number;
         };
         Refusal: {
             /**
@@ -1828,7 +3246,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Excepted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -1861,7 +3279,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Excepted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -1894,7 +3312,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Excepted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -1927,7 +3345,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Excepted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -1960,7 +3378,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Replaced"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -1993,7 +3411,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Enrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2026,7 +3444,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Enrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2059,7 +3477,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Enrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2092,7 +3510,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["PerLearner"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2125,7 +3543,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CohortChanged"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2158,7 +3576,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["PerLearner"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2191,7 +3609,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CohortChanged"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2224,7 +3642,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Enrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2255,7 +3673,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Merged"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2286,7 +3704,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["ProgramPut"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2319,7 +3737,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["ProgramDeleted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2349,7 +3767,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Dashboard"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2379,7 +3797,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CourseReport"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2410,7 +3828,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["LessonReport"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2484,7 +3902,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CourseLearners"];
                     "text/csv": string;
                 };
             };
@@ -2512,7 +3930,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["LearnerDetail"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2538,7 +3956,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Events"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2564,7 +3982,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Attempts"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2589,7 +4007,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["AttemptStarted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2622,7 +4040,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Submitted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2655,7 +4073,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Regraded"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2688,7 +4106,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Saved"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2721,7 +4139,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Submitted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2754,7 +4172,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Graded"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2784,7 +4202,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Certificates"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -2810,7 +4228,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Verified"];
                     "text/html": string;
                 };
             };
@@ -2833,7 +4251,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["KeySet"];
                 };
             };
             401: components["responses"]["Refusal"];
@@ -2857,7 +4275,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["PublicKey"];
                 };
             };
             401: components["responses"]["Refusal"];
@@ -2879,7 +4297,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Issuer"];
                 };
             };
             401: components["responses"]["Refusal"];
@@ -2952,7 +4370,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CertificateFile"];
                 };
             };
             /** @description Where it is. */
@@ -2988,7 +4406,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CertificateChanged"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3021,7 +4439,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CertificateChanged"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3054,7 +4472,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CertificateChanged"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3087,7 +4505,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CertificateChanged"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3114,7 +4532,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Worked"];
                 };
             };
             401: components["responses"]["Refusal"];
@@ -3136,7 +4554,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Health"];
                 };
             };
             401: components["responses"]["Refusal"];
@@ -3158,7 +4576,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Health"];
                 };
             };
             401: components["responses"]["Refusal"];
@@ -3183,7 +4601,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Notifications"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3211,7 +4629,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Marked"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3265,7 +4683,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Unsubscribed"];
                     "text/html": string;
                 };
             };
@@ -3289,7 +4707,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
                 };
             };
             401: components["responses"]["Refusal"];
@@ -3313,7 +4733,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Enrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3342,7 +4762,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Enrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3371,7 +4791,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Enrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3400,7 +4820,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Cycles"] | null;
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3425,7 +4845,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Started"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3454,7 +4874,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Completed"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3487,7 +4907,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Viewed"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3518,7 +4938,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Applied"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3551,7 +4971,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Reopened"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3580,7 +5000,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Progress"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3609,7 +5029,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Completed"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3638,7 +5058,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["ModuleStarted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3667,7 +5087,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["ModuleCompleted"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3696,7 +5116,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CourseProgress"] | null;
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3721,7 +5141,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["CourseSummary"] | null;
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3747,7 +5167,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["ModuleProgress"] | null;
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3770,7 +5190,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Programs"];
                 };
             };
             401: components["responses"]["Refusal"];
@@ -3794,7 +5214,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["ProgramEnrolled"];
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3823,7 +5243,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["NextLesson"] | null;
                 };
             };
             400: components["responses"]["Refusal"];
@@ -3850,7 +5270,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never> | null;
+                    "application/json": components["schemas"]["Recalculated"] | components["schemas"]["Slice"];
                 };
             };
             400: components["responses"]["Refusal"];

@@ -2,14 +2,15 @@
 import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import { bar, contours, icon, minutes, percentText } from '../ui'
-import type { CourseCard, DashboardAnswer, Insert } from '../types'
+import type { CourseCard, Insert } from '../types'
+import type { Schemas } from '../waymark'
 import { resume } from './dashboard'
 
 export class Catalogue implements View {
   title = 'Courses'
   private courses: CourseCard[] = []
   private next: number | null = null
-  private last: DashboardAnswer['courses'][number] | null = null
+  private last: Schemas['Dashboard']['courses'][number] | null = null
 
   constructor(private readonly app: App) {}
 
@@ -17,7 +18,7 @@ export class Catalogue implements View {
     const { waymark, user } = this.app
     const [page, mine] = await Promise.all([
       this.page(null),
-      user ? waymark.rpc<DashboardAnswer>('get_my_dashboard', { p_limit: 1 }) : null,
+      user ? waymark.rpc<Schemas['Dashboard']>('get_my_dashboard', { p_limit: 1 }) : null,
     ])
     this.courses = page.courses
     this.next = page.next

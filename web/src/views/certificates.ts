@@ -2,7 +2,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
 import { day, icon } from '../ui'
-import { WaymarkError, type Certificate } from '../waymark'
+import { WaymarkError, type Certificate, type Schemas } from '../waymark'
 
 export class Certificates implements View {
   title = 'Certificates'
@@ -64,7 +64,7 @@ const VERDICTS: Record<string, string> = {
 
 export class Verification implements View {
   title = 'Check a certificate'
-  private found: Certificate | null = null
+  private found: Schemas['Verified'] | null = null
 
   constructor(
     private readonly app: App,
@@ -110,7 +110,7 @@ export class Verification implements View {
   }
 }
 
-function paper(item: Certificate): TemplateResult {
+function paper(item: Certificate | Schemas['Verified']): TemplateResult {
   return html`<article class="paper ${item.status}">
     ${icon('award')}
     <p class="eyebrow">Certificate of completion</p>

@@ -1,10 +1,11 @@
 /** What a learner has done, is doing, and goes on with. */
 import { html, nothing, svg, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
-import type { DashboardAnswer } from '../types'
 import { bar, clock, day, icon, lockReason, minutes, percentText, tile } from '../ui'
+import type { Schemas } from '../waymark'
 
-type Enrolled = DashboardAnswer['courses'][number]
+type Answer = Schemas['Dashboard']
+type Enrolled = Answer['courses'][number]
 
 /** A course to go on with, and the one button that does. */
 export function resume(course: Enrolled): TemplateResult {
@@ -36,12 +37,12 @@ export function resume(course: Enrolled): TemplateResult {
 
 export class Dashboard implements View {
   title = 'My learning'
-  private answer: DashboardAnswer | null = null
+  private answer: Answer | null = null
 
   constructor(private readonly app: App) {}
 
   async load(): Promise<void> {
-    this.answer = await this.app.waymark.call<DashboardAnswer>('GET', 'analytics/me')
+    this.answer = await this.app.waymark.call<Answer>('GET', 'analytics/me')
   }
 
   render(): TemplateResult {
@@ -79,7 +80,7 @@ export class Dashboard implements View {
 }
 
 /** A square a day, a column a week, darker the more was done. */
-function heatMap(activity: DashboardAnswer['activity'], today: string): TemplateResult {
+function heatMap(activity: Answer['activity'], today: string): TemplateResult {
   const done = new Map(activity.map((entry) => [entry.day, entry]))
   const last = new Date(`${today}T00:00:00Z`)
   const first = new Date(last)
@@ -111,7 +112,7 @@ function heatMap(activity: DashboardAnswer['activity'], today: string): Template
   </div>`
 }
 
-function words(entry: DashboardAnswer['activity'][number] | undefined): string {
+function words(entry: Answer['activity'][number] | undefined): string {
   if (!entry) return 'nothing'
   const parts = [`${entry.lessons} lessons`, `${entry.attempts} quizzes`, minutes(entry.seconds)]
   return parts.filter(Boolean).join(', ')

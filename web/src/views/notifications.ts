@@ -1,8 +1,8 @@
 /** Messages of the learner, latest first; opening the page reads them. */
 import { html, nothing, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
-import type { Message } from '../types'
 import { day, icon, type IconName } from '../ui'
+import type { Schemas } from '../waymark'
 
 const KINDS: Record<string, [IconName, string]> = {
   course_completed: ['tick', 'You have completed'],
@@ -17,7 +17,7 @@ const KINDS: Record<string, [IconName, string]> = {
 
 export class Notifications implements View {
   title = 'Messages'
-  private items: Message[] = []
+  private items: Schemas['Notification'][] = []
   private hasMore = false
 
   constructor(private readonly app: App) {}
@@ -50,8 +50,8 @@ export class Notifications implements View {
     </section>`
   }
 
-  private async page(after: string | null = null): Promise<Message[]> {
-    const { items } = await this.app.waymark.rpc<{ items: Message[] }>('get_notifications', {
+  private async page(after: string | null = null): Promise<Schemas['Notification'][]> {
+    const { items } = await this.app.waymark.rpc<Schemas['Notifications']>('get_notifications', {
       p_limit: 20,
       ...(after && { p_after: after }),
     })

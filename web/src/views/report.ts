@@ -1,16 +1,15 @@
 /** For staff: how a course's learners are doing, and where they struggle. */
 import { html, nothing, svg, type TemplateResult } from 'lit-html'
 import type { App, View } from '../app'
-import type { CourseReport, LessonReport } from '../types'
 import { bar, icon, minutes, percentText, tile } from '../ui'
-import { WaymarkError } from '../waymark'
+import { WaymarkError, type Schemas } from '../waymark'
 
 const AGAIN_SECONDS = 5
 
 export class Report implements View {
   title = 'Report'
-  private course: CourseReport | null = null
-  private lessons: LessonReport | null = null
+  private course: Schemas['CourseReport'] | null = null
+  private lessons: Schemas['LessonReport'] | null = null
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(
@@ -22,8 +21,8 @@ export class Report implements View {
     const { waymark } = this.app
     try {
       const [course, lessons] = await Promise.all([
-        waymark.call<CourseReport>('GET', `analytics/courses/${this.id}`),
-        waymark.call<LessonReport>('GET', `analytics/courses/${this.id}/lessons`),
+        waymark.call<Schemas['CourseReport']>('GET', `analytics/courses/${this.id}`),
+        waymark.call<Schemas['LessonReport']>('GET', `analytics/courses/${this.id}/lessons`),
       ])
       this.course = course
       this.lessons = lessons
