@@ -41,6 +41,9 @@ _TRANSLATION: tuple[tuple[str, str], ...] = (
     ("PGRST302", "invalid_token"),
     ("PGRST303", "invalid_token"),
 )
+# A function, table or column that is not there: the functions are newer than the schema, or
+# PostgREST has not looked at the new one yet. Callers come again, as to a database that is away.
+_OLDER = ("PGRST202", "PGRST204", "PGRST205", "42883", "42P01", "42703")
 # A connection that ended under a call, most often an idle one that the other side had closed.
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError)
 _OURS = re.compile(r"[a-z][a-z_]{2,63}")
@@ -110,11 +113,12 @@ class Database:
             async with pool.session().get(
                 url, headers={"apikey": self._apikey}, allow_redirects=False
             ) as response:
-                await response.read()
+                answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _away(error) from None
         if response.status >= 300:
             logs.write("ERROR", f"database answered {response.status} to a ping")
+            translate(response.status, answer, response.headers)  # for what it logs
             raise Problem("database_unavailable")
 
     async def _post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -162,6 +166,13 @@ def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem
             hint=body.get("hint"),
             headers=passed,
         )
+    if code in _OLDER:
+        logs.write(
+            "ERROR",
+            "database schema is older than the functions: run supabase db push",
+            {"code": code},
+        )
+        return Problem("database_unavailable")
     if isinstance(code, str) and code:
         for prefix, ours in _TRANSLATION:
             if code.startswith(prefix):

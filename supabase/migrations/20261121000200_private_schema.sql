@@ -55,6 +55,40 @@ comment on function private.require_free(text[]) is
   'Raises when a later migration''s new names are taken by the host project.';
 revoke execute on function private.require_free(text[]) from public;
 
+-- For migrations that lock several tables in use: all of them at once, or none for now. Callers take tables in an
+-- order of their own; against that of a migration it would end in a deadlock, and the call be what fails. A
+-- try waits for less than the deadlock check does (deadlock_timeout, 1 s), then lets everybody pass. Gives up
+-- after lock_timeout, or a minute where none is set: push again.
+create function private.hold_tables(p_tables regclass[], p_mode text default 'exclusive') returns void
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+  v_lock constant text := (
+    select format('lock table %s in %s mode', string_agg(t::text, ', '), p_mode)
+      from unnest(p_tables) as t);
+  v_timeout constant text := current_setting('lock_timeout');
+  v_end constant timestamptz := clock_timestamp()
+    + coalesce(nullif(v_timeout::interval, interval '0'), interval '1 minute');
+begin
+  loop
+    begin
+      perform set_config('lock_timeout', '300ms', true);
+      execute v_lock;
+      perform set_config('lock_timeout', v_timeout, true);
+      return;
+    exception when lock_not_available or deadlock_detected then
+      if clock_timestamp() >= v_end then
+        raise;
+      end if;
+    end;
+    perform pg_sleep(0.1 + 0.2 * random());
+  end loop;
+end
+$$;
+comment on function private.hold_tables(regclass[], text) is
+  'Locks tables in use for a migration, all at once, without making anybody wait long.';
+revoke execute on function private.hold_tables(regclass[], text) from public;
+
 -- The only shape PostgREST passes on with our own code, status and headers (SQLSTATE PGRST).
 create function private.fail(
   p_code text,

@@ -153,7 +153,8 @@ begin
     perform private.fail(case when p_module_id is null then 'lesson_not_found' else 'module_not_found' end,
       404, case when p_module_id is null then 'Lesson not found' else 'Module not found' end);
   end if;
-  perform private.require_grader(v_course_id);
+  perform private.require_grader(
+    v_course_id, case when p_module_id is null then 'lesson' else 'module' end);
   -- The learner's row makes two of these wait for one another.
   perform from public.enrollments e
     where e.user_id = p_user_id and e.course_id = v_course_id

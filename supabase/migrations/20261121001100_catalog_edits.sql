@@ -2,25 +2,32 @@
 -- writes the audit log; the triggers of the settling migration do the rest.
 
 -- Course numbers are counted up: whoever may not see a draft is not to learn that there is one.
-create function private.refuse_stranger(p_course_id bigint, p_message text) returns void
+-- Who may not see a thing hears the same as of one that is not there. The courses that are published show
+-- their modules and lessons to all; what is of learners is seen by the course's staff alone.
+create function private.refuse_stranger(p_course_id bigint, p_thing text, p_message text) returns void
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   if not exists (
     select from public.courses c
-     where c.id = p_course_id
-       and (c.status = 'published' or c.id in (select private.my_course_ids())))
+     where p_thing in ('course', 'module', 'lesson') and c.id = p_course_id
+       and (c.status = 'published' or c.id in (select private.my_course_ids()))
+    union all
+    select from public.course_staff s
+     where s.course_id = p_course_id and s.user_id = private.uid())
   then
-    perform private.fail('course_not_found', 404, 'Course not found');
+    perform private.fail(p_thing || '_not_found', 404,
+      case p_thing when 'enrollment' then 'Enrolment' else initcap(p_thing) end || ' not found');
   end if;
   perform private.fail('not_allowed', 403, p_message);
 end
 $$;
-comment on function private.refuse_stranger(bigint, text) is
-  'Refuses what is for the staff of a course: not_allowed, or 404 where the caller may not see the course.';
-revoke execute on function private.refuse_stranger(bigint, text) from public;
+comment on function private.refuse_stranger(bigint, text, text) is
+  'Refuses what is for the staff of a course: not_allowed, or 404 where the caller may not see the thing.';
+revoke execute on function private.refuse_stranger(bigint, text, text) from public;
 
-create function private.require_author(p_course_ids bigint[]) returns void
+create function private.require_author(p_course_ids bigint[], p_thing text default 'course')
+returns void
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
@@ -38,13 +45,14 @@ begin
    order by wanted.place
    limit 1;
   if found then
-    perform private.refuse_stranger(v_course_id, 'Only authors of this course may do this');
+    perform private.refuse_stranger(
+      v_course_id, p_thing, 'Only authors of this course may do this');
   end if;
 end
 $$;
-comment on function private.require_author(bigint[]) is
-  'Refuses callers who are neither admin nor author of all these courses.';
-revoke execute on function private.require_author(bigint[]) from public;
+comment on function private.require_author(bigint[], text) is
+  'Refuses callers who are neither admin nor author of all these courses, where p_thing is.';
+revoke execute on function private.require_author(bigint[], text) from public;
 
 create function private.open_course(p_course_id bigint) returns public.courses
 language plpgsql volatile security definer set search_path = ''
@@ -80,8 +88,10 @@ begin
   if not found then
     perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
-  perform private.require_author(
-    array_remove(array[v_course_id, p_other_course_id], null));
+  perform private.require_author(array[v_course_id], 'lesson');
+  if p_other_course_id is not null then
+    perform private.require_author(array[p_other_course_id], 'module');
+  end if;
   perform private.lock_courses(array[v_course_id, p_other_course_id]);
   select * into l from public.lessons where id = p_lesson_id;
   if l.course_id is distinct from v_course_id then
@@ -121,7 +131,7 @@ begin
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;
-  perform private.require_author(array[v_course_id]);
+  perform private.require_author(array[v_course_id], 'module');
   perform private.lock_courses(array[v_course_id]);
   perform private.require_module(p_module_id, v_course_id);
   select * into m from public.modules where id = p_module_id;
@@ -216,6 +226,12 @@ begin
   if p_position is null or p_position < 0 then
     perform private.fail('invalid_value', 422, 'p_position must be 0 or more');
   end if;
+  -- Whoever may not move the lesson learns nothing about modules.
+  select * into l from public.lessons where id = p_lesson_id;
+  if not found then
+    perform private.fail('lesson_not_found', 404, 'Lesson not found');
+  end if;
+  perform private.require_author(array[l.course_id], 'lesson');
   select * into m from public.modules where id = p_module_id;
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');
@@ -302,7 +318,8 @@ begin
   if not found then
     perform private.fail('module_not_found', 404, 'Module not found');
   end if;
-  perform private.require_author(array[v_before.course_id, p_course_id]);
+  perform private.require_author(array[v_before.course_id], 'module');
+  perform private.require_author(array[p_course_id]);
   if not exists (select from public.courses where id = p_course_id) then
     perform private.fail('course_not_found', 404, 'Course not found');
   end if;

@@ -580,7 +580,7 @@ begin
   if not found then
     perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
-  perform private.require_author(array[v_course_id]);
+  perform private.require_author(array[v_course_id], 'lesson');
   return (
     select jsonb_build_object(
              'shuffle_options', l.shuffle_options, 'pools', l.question_pools,

@@ -10,7 +10,8 @@ select private.require_free(array[
   'public.fold_statistics', 'public.get_lesson_attempts', 'public.grade_attempt',
   'public.import_attempt', 'public.regrade_lesson']);
 
-create function private.require_grader(p_course_id bigint) returns void
+create function private.require_grader(p_course_id bigint, p_thing text default 'course')
+returns void
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
@@ -23,13 +24,14 @@ begin
      where s.course_id = p_course_id and s.user_id = private.uid()
        and s.role in ('author', 'instructor'))
   then
-    perform private.refuse_stranger(p_course_id, 'Only instructors of this course may do this');
+    perform private.refuse_stranger(
+      p_course_id, p_thing, 'Only instructors of this course may do this');
   end if;
 end
 $$;
-comment on function private.require_grader(bigint) is
-  'Refuses callers who are neither admin nor author or instructor of the course.';
-revoke execute on function private.require_grader(bigint) from public;
+comment on function private.require_grader(bigint, text) is
+  'Refuses callers who are neither admin nor author or instructor of the course where p_thing is.';
+revoke execute on function private.require_grader(bigint, text) from public;
 
 -- Before many learners are touched: the locks of all of them, in the order of all who hold several.
 create function private.lock_enrollments(p_attempt_ids uuid[]) returns void
@@ -175,7 +177,7 @@ begin
   if not found then
     perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
-  perform private.require_grader(v_course_id);
+  perform private.require_grader(v_course_id, 'lesson');
   if p_limit is null or p_limit not between 1 and 200 then
     perform private.fail('invalid_value', 422, 'limit must be between 1 and 200');
   end if;
@@ -214,7 +216,7 @@ begin
   if not found then
     perform private.fail('attempt_not_found', 404, 'Attempt not found');
   end if;
-  perform private.require_grader(a.course_id);
+  perform private.require_grader(a.course_id, 'attempt');
   v := private.open_for_staff(a.user_id, a.lesson_id);
   select * into a from public.user_assessment_attempts where id = p_attempt_id;
   v_before := a;
@@ -294,7 +296,7 @@ begin
   if not found then
     perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
-  perform private.require_grader(v_course_id);
+  perform private.require_grader(v_course_id, 'lesson');
   if p_limit is null or p_limit not between 1 and 5000 then
     perform private.fail('invalid_value', 422, 'limit must be between 1 and 5000');
   end if;

@@ -4,6 +4,8 @@
 select private.require_free(array[
   'private.export_my_data', 'private.personal_tables', 'private.tg_daily_activity__off',
   'private.tg_profiles__forget', 'private.tg_users__forget', 'public.export_my_data']);
+select private.hold_tables(
+  array['auth.users', 'public.profiles', 'public.daily_activity']::regclass[]);
 
 -- Opting out of the history of days ------------------------------------------------------------------
 -- In one place for all that write days: the insert half of an upsert passes here whether or not the day

@@ -12,21 +12,22 @@ select private.require_free(array[
   'private.require_exception', 'private.unexcuse_lesson', 'public.complete_lesson_for',
   'public.excuse_lesson', 'public.reopen_lesson_for', 'public.unexcuse_lesson']);
 
-create function private.require_exception(p_course_id bigint, p_user_id uuid, p_reason text)
-returns void
+create function private.require_exception(
+  p_course_id bigint, p_thing text, p_user_id uuid, p_reason text
+) returns void
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  perform private.require_grader(p_course_id);
+  perform private.require_grader(p_course_id, p_thing);
   if p_user_id = private.uid() and not private.is_admin() then
     perform private.fail('not_allowed', 403, 'Staff make no exceptions for themselves');
   end if;
   perform private.check_reason(p_reason);
 end
 $$;
-comment on function private.require_exception(bigint, uuid, text) is
+comment on function private.require_exception(bigint, text, uuid, text) is
   'Refuses who is neither admin nor author or instructor of the course, acts for themselves, or gives no reason.';
-revoke execute on function private.require_exception(bigint, uuid, text) from public;
+revoke execute on function private.require_exception(bigint, text, uuid, text) from public;
 
 -- p_override: completing and reopening, which a course may leave to admins.
 create function private.open_exception(
@@ -42,7 +43,7 @@ begin
   if not found then
     perform private.fail('lesson_not_found', 404, 'Lesson not found');
   end if;
-  perform private.require_exception(v_course_id, p_user_id, p_reason);
+  perform private.require_exception(v_course_id, 'lesson', p_user_id, p_reason);
   if p_override and not private.is_admin()
      and not (select c.staff_may_override from public.courses c where c.id = v_course_id)
   then

@@ -35,7 +35,7 @@ begin
   if not found then
     perform private.fail('enrollment_not_found', 404, 'Enrolment not found');
   end if;
-  perform private.require_exception(e.course_id, e.user_id, p_reason);
+  perform private.require_exception(e.course_id, 'enrollment', e.user_id, p_reason);
   perform private.share_for_staff(e.course_id);
   select * into e from public.enrollments where id = p_enrollment_id for no key update;
   if not found then
@@ -150,7 +150,7 @@ begin
   if not found then
     perform private.fail('cohort_not_found', 404, 'Cohort not found');
   end if;
-  perform private.require_grader(g.course_id);
+  perform private.require_grader(g.course_id, 'cohort');
   perform private.check_reason(p_reason);
   select name into v_before from public.cohorts where id = p_cohort_id for no key update;
   if btrim(p_name) is distinct from v_before then

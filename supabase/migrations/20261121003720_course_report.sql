@@ -11,6 +11,7 @@ select private.require_free(array[
   'private.read_report', 'private.report_head', 'private.report_lag', 'private.report_live_rows',
   'private.report_pending', 'private.report_slices', 'private.want_report', 'public.compute_report',
   'public.get_course_report', 'public.get_lesson_report', 'public.get_report_page']);
+select private.hold_tables(array['public.courses', 'public.cohorts']::regclass[]);
 
 create function private.report_live_rows() returns bigint
 language plpgsql stable security definer set search_path = ''

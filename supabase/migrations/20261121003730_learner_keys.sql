@@ -6,6 +6,8 @@
 select private.require_free(array[
   'private.sort_name', 'private.tg_enrollments__name', 'private.tg_profiles__name',
   'private.tg_user_progress__score']);
+select private.hold_tables(
+  array['public.profiles', 'public.enrollments', 'public.user_progress']::regclass[]);
 
 -- The caller holds the enrolment's row (private.open_lesson, private.open_for_staff). A lesson that does
 -- not count, or not for this learner, has no part in the mean; when that changes, the edit or the waiver
@@ -95,3 +97,15 @@ update public.enrollments e
    set sort_name = private.sort_name(p.display_name)
   from public.profiles p
  where p.id = e.user_id and p.display_name is not null;
+update public.enrollments e
+   set score_sum = s.score, scored_lessons = s.lessons
+  from (
+    select p.user_id, p.course_id, sum((p.best_score * 100)::integer) as score, count(*) as lessons
+      from public.user_progress p
+      join public.lessons l on l.id = p.lesson_id
+     where p.best_score is not null and l.is_countable and not exists (
+       select from public.lesson_waivers w
+        where w.user_id = p.user_id and w.lesson_id = p.lesson_id)
+     group by p.user_id, p.course_id) as s
+ where s.user_id = e.user_id and s.course_id = e.course_id
+   and (e.score_sum, e.scored_lessons) is distinct from (s.score, s.lessons);

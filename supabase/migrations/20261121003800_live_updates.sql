@@ -6,6 +6,8 @@
 -- `realtime` is not ours and may be missing or refuse: then nothing is told, and nothing fails.
 
 select private.require_free(array['private.tg_owned__tell']);
+select private.hold_tables(array['public.enrollments', 'public.user_progress',
+  'public.notifications', 'public.certificates']::regclass[]);
 
 -- At commit, so that what a command changes in several rows is told once, as it is in the end: a completed
 -- lesson and its enrolment are one message. A transaction tells a bounded number: whoever changes more (an

@@ -97,6 +97,39 @@ def test_every_code_that_sql_raises_is_registered() -> None:
     assert raised <= {(code, str(entry.status)) for code, entry in CODES.items()}
 
 
+# What supabase-js' methods become in a request to PostgREST, where it is not their own name.
+BECOMES = {
+    "select": "select=",
+    "order": "order=",
+    "limit": "limit=",
+    "range": "Range",
+    "upsert": "resolution=merge-duplicates",
+    "textSearch": "wfts",
+    "rpc": "POST /rpc/<name>",
+}
+FILTERS = (
+    "eq|neq|gt|gte|lt|lte|like|ilike|is|in|or|not|match|contains|containedBy|overlaps|rangeGt|csv"
+    "|filter|maybeSingle|single|explain|rollback|schema"
+)
+
+
+def test_every_feature_of_postgrest_in_use_is_in_the_reference() -> None:
+    pages = [*(ROOT / "web" / "src").rglob("*.ts"), *(ROOT / "docs").rglob("*.md")]
+    called = re.compile(rf"\.({FILTERS}|{'|'.join(BECOMES)})\(")
+    # Of the player and of the examples; filters follow a table there.
+    text = "\n".join(
+        found
+        for page in pages
+        for found in re.findall(
+            r"\.(?:from|rpc)\('\w+'.*?(?:\n\n|\n```|;|\Z)", page.read_text(), re.S
+        )
+    )
+    used = {BECOMES.get(name, name) for name in called.findall(text)}
+    assert {"eq", "neq", "in", "wfts", "order="} <= used
+    listed = reference("postgrest.md").split("Not used:")[0]
+    assert sorted(name for name in used if f"`{name}" not in listed) == []
+
+
 def test_every_environment_variable_is_in_the_reference() -> None:
     code = "".join(
         (ROOT / "shared" / name).read_text("utf-8") for name in ("settings.py", "admin.py")

@@ -54,7 +54,7 @@ class Scratch:
         with self.connect() as connection:
             connection.execute(statements)
 
-    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def cli(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `supabase db …` on this database; errors and output come together in stdout."""
         node = shutil.which("node")
         assert node, "the Supabase CLI needs node on PATH"
@@ -69,6 +69,7 @@ class Scratch:
                     "DO_NOT_TRACK": "1",
                     "PGSSLMODE": "disable",
                     "CI": "1",
+                    **environment,
                 },
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -79,9 +80,9 @@ class Scratch:
                 check=False,
             )
 
-    def push(self) -> subprocess.CompletedProcess[str]:
+    def push(self, **environment: str) -> subprocess.CompletedProcess[str]:
         """Apply supabase/migrations with `supabase db push`."""
-        return self.cli("push", "--yes")
+        return self.cli("push", "--yes", **environment)
 
     def advice(self) -> list[str]:
         """What `supabase db advisors` says at level warn and above."""
