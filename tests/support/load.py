@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 from shared.client import WaymarkError
 from tests.stack import Stack
@@ -97,6 +98,12 @@ def assert_no_drift(stack: Stack, course: int) -> None:
         ).fetchone()
         assert answer is not None
         assert (answer[0]["changed"], answer[0]["failed"]) == (0, []), answer[0]
+
+
+def unfinished(stack: Stack) -> list[Any]:
+    """Jobs that wait, or have died."""
+    with stack.connect() as connection:
+        return connection.execute("select kind, attempts, last_error from private.jobs").fetchall()
 
 
 @contextmanager
