@@ -408,8 +408,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         loop.add_signal_handler(number, stop.set)
     connector = aiohttp.TCPConnector(
         limit=0,
-        # Shorter than the 2 s after which the first of the servers behind (gunicorn) closes an idle
-        # connection, or a request could be written to one that is just being closed.
+        # Much shorter than any server behind keeps an idle connection, or a request could be
+        # written to one that is just being closed.
         keepalive_timeout=1,
     )
     async with aiohttp.ClientSession(

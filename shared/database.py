@@ -35,7 +35,10 @@ _TRANSLATION: tuple[tuple[str, str], ...] = (
     ("57014", "try_again"),
     ("57P0", "database_unavailable"),
     ("08", "database_unavailable"),
+    # No room, no memory, no connections; an input or output error; a server that only reads by now.
     ("53", "database_unavailable"),
+    ("58", "database_unavailable"),
+    ("25006", "database_unavailable"),
     ("PGRST00", "database_unavailable"),
     ("PGRST301", "invalid_token"),
     ("PGRST302", "invalid_token"),
@@ -174,13 +177,14 @@ def translate(status: int, answer: bytes, headers: Mapping[str, str]) -> Problem
         )
         return Problem("database_unavailable")
     if isinstance(code, str) and code:
-        for prefix, ours in _TRANSLATION:
-            if code.startswith(prefix):
-                return Problem(ours, headers=passed if CODES[ours].status == 503 else None)
-        # Whoever answers under the database's name may put anything there.
-        shown = code if _THEIRS.fullmatch(code) else "an unknown code"
-        logs.write("ERROR", f"database refused with {shown} (status {status})")
-        return Problem("internal_error")
+        ours = next((ours for prefix, ours in _TRANSLATION if code.startswith(prefix)), None)
+        if ours in (None, "database_unavailable"):
+            # Whoever answers under the database's name may put anything there.
+            shown = code if _THEIRS.fullmatch(code) else "an unknown code"
+            logs.write("ERROR", f"database refused with {shown} (status {status})")
+        if ours is None:
+            return Problem("internal_error")
+        return Problem(ours, headers=passed if CODES[ours].status == 503 else None)
     # Without a code: a gateway without its upstream; or, with an empty one and whatever status
     # (400 it is), PostgREST whose connection to PostgreSQL died under the statement.
     if code == "" or status in (500, 502, 503, 504):

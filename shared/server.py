@@ -1,7 +1,8 @@
-"""The server's own limits, where no front end has any: how much may come before a body.
+"""The server's own limits: how much may come before a body, and how long a connection may idle.
 
-functions-framework runs gunicorn with uvicorn's worker and passes no setting on, and uvicorn takes
-headers without end. So its worker is told here which protocol to speak; main.py does that before
+functions-framework runs gunicorn with uvicorn's worker and passes no setting on. Uvicorn takes
+headers without end, and gunicorn ends a connection that has been idle for 2 s, which a front end
+may be about to use again: its call is lost. So the worker is told here; main.py does that before
 any worker starts.
 """
 
@@ -13,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 MAX_HEAD = 64 * 1024
+# Longer than front ends keep theirs (mostly up to a minute), so that it is they who end one.
+IDLE_SECONDS = 75
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -48,5 +51,6 @@ class Protocol(HttpToolsProtocol):
 
 
 def limit() -> None:
-    """Have every worker of this process speak `Protocol`."""
-    UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "http": Protocol}
+    """Have every worker of this process speak `Protocol`, and keep idle connections."""
+    ours = {"http": Protocol, "timeout_keep_alive": IDLE_SECONDS}
+    UvicornWorker.CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, **ours}

@@ -253,8 +253,9 @@ begin
     perform private.fail('enrollment_inactive', 403, 'Your enrolment in this course has ended');
   elsif (e).expires_at <= private.clock() then
     perform private.fail('enrollment_expired', 403, 'Your enrolment in this course has expired');
-  elsif (e).cycle_started_at > private.clock() then
-    -- It waited while a new cycle began: what was meant for the old one must not count in the new.
+  elsif (e).cycle_started_at > private.clock() and (e).cycle_started_at <= clock_timestamp() then
+    -- It waited while a new cycle began: what was meant for the old one must not count in the new. One
+    -- that begins still later was begun before the clock was set back.
     perform private.fail('cycle_over', 409, 'A new cycle of this course has begun meanwhile');
   end if;
 end
@@ -462,7 +463,8 @@ begin
          current_section = case when e.current_lesson_id = l.id then e.current_section end
    where e.user_id = (v.enrollment).user_id
      and e.course_id = (v.enrollment).course_id
-     and (e.last_accessed_at is null or e.last_accessed_at <= v_seen)
+     and (e.last_accessed_at is null or e.last_accessed_at <= v_seen
+          or e.last_accessed_at > private.clock())  -- The clock was set back.
   returning e.* into v_moved;
   if found then
     v.enrollment := v_moved;
@@ -508,8 +510,9 @@ declare
   v_percent numeric := (v.enrollment).progress_percent;
   v_module_finished boolean := false;
   v_course_finished boolean;
-  -- What is reported late does not move the current place back.
-  v_is_newest boolean := (v.enrollment).last_accessed_at > p_at is not true;
+  -- What is reported late does not move the current place back, unless the clock was set back.
+  v_is_newest boolean := (v.enrollment).last_accessed_at > p_at is not true
+    or (v.enrollment).last_accessed_at > private.clock();
 begin
   insert into public.user_progress as p
     (user_id, lesson_id, course_id, status, progress, started_at, last_accessed, completed_at,
@@ -832,7 +835,9 @@ declare
   v_moved public.enrollments;
 begin
   v.changed := false;
-  if p_position_seconds is not null and p_at < p_known_until is not true then
+  if p_position_seconds is not null
+     and (p_at < p_known_until is not true or p_known_until > private.clock())
+  then
     n.position_seconds := least(greatest(p_position_seconds, 0), l.duration_seconds);
   end if;
   if not o.is_completed then
@@ -857,7 +862,8 @@ begin
          current_section = case when e.current_lesson_id = l.id then e.current_section end
    where e.user_id = (v.enrollment).user_id
      and e.course_id = (v.enrollment).course_id
-     and (e.last_accessed_at is null or e.last_accessed_at < p_at)
+     and (e.last_accessed_at is null or e.last_accessed_at < p_at
+          or e.last_accessed_at > private.clock())
   returning e.* into v_moved;
   if found then
     v.enrollment := v_moved;

@@ -81,6 +81,7 @@ declare
   v_until timestamptz := clock_timestamp() + interval '2 seconds';
   v_part text;
   v_done jsonb;
+  v_count integer;
   v_report jsonb := '{}';
 begin
   perform private.require_admin();
@@ -89,7 +90,7 @@ begin
   end if;
   -- What locks learners' rows comes last: the locks are held to the end.
   foreach v_part in array array[
-    'partitions', 'rate_buckets', 'watching', 'statistics', 'drift', 'attempts', 'renewals']
+    'partitions', 'rate_buckets', 'jobs', 'watching', 'statistics', 'drift', 'attempts', 'renewals']
   loop
     exit when clock_timestamp() > v_until;
     begin
@@ -97,6 +98,13 @@ begin
         v_done := to_jsonb(private.make_event_partitions(24));
       elsif v_part = 'rate_buckets' then
         v_done := to_jsonb(private.purge_rate_buckets());
+      elsif v_part = 'jobs' then
+        -- Nothing waits for longer than a backoff, but what was put off before the clock was set back.
+        update private.jobs
+           set run_at = private.clock()
+         where died_at is null and run_at > private.clock() + interval '3 hours';
+        get diagnostics v_count = row_count;
+        v_done := to_jsonb(v_count);
       elsif v_part = 'watching' then
         v_done := to_jsonb(private.purge_watch_sessions() + private.purge_client_events());
       elsif v_part = 'statistics' then
@@ -117,13 +125,13 @@ begin
 end
 $$;
 comment on function private.run_maintenance() is
-  'Makes months, folds statistics, checks for drift, tells of completions that expire, ends attempts whose time is up, forgets old buckets, sessions, events.';
+  'Makes months, folds statistics, checks for drift, tells of completions that expire, ends attempts whose time is up, forgets old buckets, sessions, events, has jobs done that a clock ahead has put off.';
 revoke execute on function private.run_maintenance() from public;
 
 create function public.run_maintenance() returns jsonb
 language sql volatile security invoker set search_path = ''
 begin atomic select private.run_maintenance(); end;
 comment on function public.run_maintenance() is
-  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, watching, statistics, drift, attempts, renewals}.';
+  'The worker and operators: a slice of all upkeep, {busy, partitions, rate_buckets, jobs, watching, statistics, drift, attempts, renewals}.';
 revoke execute on function public.run_maintenance() from public, anon, authenticated, service_role;
 grant execute on function public.run_maintenance(), private.run_maintenance() to service_role;

@@ -296,6 +296,10 @@ declare
   l public.lessons := v.lesson;
   e public.enrollments;
   v_since timestamptz := coalesce((v.enrollment).cycle_started_at, (v.enrollment).enrolled_at);
+  -- What lies ahead of the clock was written before the clock was set back, and has begun.
+  v_clock constant integer := private.tick(private.clock());
+  v_cycle constant integer := case when (v.enrollment).cycle_started_at is not null
+    then least(private.tick((v.enrollment).cycle_started_at), v_clock) end;
   n public.user_progress;
   s private.watch_sessions;
   r private.view_report;
@@ -324,7 +328,7 @@ begin
   v_is_known := found;
   -- A session of an older cycle: the player begins another one when its course begins anew.
   if coalesce(s.begun, private.tick(p_reports[1].at) - p_reports[1].seconds + c_slack)
-     < private.tick((v.enrollment).cycle_started_at)
+     < v_cycle
   then
     v.changed := false;
     v.next_lesson_id := private.next_lesson(v);
@@ -358,7 +362,7 @@ begin
       v_start := v_now - v_wanted;
       if not v_is_known then
         -- A session may go on to another lesson, but it does not begin anew there.
-        s.begun := greatest(v_now - r.seconds, private.tick((v.enrollment).cycle_started_at), (
+        s.begun := greatest(v_now - r.seconds, v_cycle, (
           select min(x.begun) from private.watch_sessions x
            where x.user_id = e.user_id and x.session_id = p_session_id));
       elsif v_start - s.until between 0 and c_slack then
@@ -372,8 +376,8 @@ begin
       if v_wanted > 0 then
         v_spent := coalesce(v_spent, private.my_time(e.user_id));
         v_taken := private.unspent(v_spent, v_wanted,
-          greatest(s.begun - c_slack, private.tick(v_since) - c_slack,
-            private.tick(private.clock()) - 28 * 86400),
+          greatest(least(s.begun, v_clock) - c_slack, least(private.tick(v_since), v_clock) - c_slack,
+            v_clock - 28 * 86400),
           v_start, v_now);
         if not isempty(v_taken) then
           v_changed := true;
@@ -413,7 +417,8 @@ begin
       end if;
     end if;
 
-    v_is_newest := v_is_new and r.at >= coalesce(n.last_accessed, r.at);
+    v_is_newest := v_is_new and (r.at >= coalesce(n.last_accessed, r.at)
+      or n.last_accessed > private.clock());
     if v_is_newest and least(r.position_seconds, l.duration_seconds) <> n.position_seconds
        and r.position_seconds is not null
     then
@@ -428,7 +433,8 @@ begin
         v_changed := true;
       end if;
     end if;
-    v_is_newest := v_is_newest and r.at >= coalesce(e.last_accessed_at, r.at);
+    v_is_newest := v_is_newest and (r.at >= coalesce(e.last_accessed_at, r.at)
+      or e.last_accessed_at > private.clock());
     v_changed := v_changed or v_is_newest and r.section <> coalesce(e.current_section, '');
     v_changed := coalesce(v_changed, false);
     p_changed := p_changed || v_changed;

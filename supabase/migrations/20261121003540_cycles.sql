@@ -266,7 +266,9 @@ begin
   if e.id is null then
     e := private.my_enrollment(p_course_id);  -- A course unseen is not found.
   end if;
-  if e.cycle_started_at > private.clock() and e.current_lesson_id is null then
+  if e.cycle_started_at > private.clock() and e.current_lesson_id is null
+     and e.cycle_started_at <= clock_timestamp()
+  then
     -- Another tab was faster, and nothing has been done since.
     return jsonb_build_object('enrollment', private.enrollment_json(e), 'changed', false);
   end if;

@@ -124,6 +124,19 @@ def test_a_flood_of_headers_is_cut(stack: Stack, direct: httpx.Client, flood: st
     assert direct.get("/health").status_code == 200
 
 
+def test_a_connection_may_idle_longer_than_front_ends_let_it(stack: Stack) -> None:
+    """Gunicorn's own limit is 2 s: a front end's next call could meet the end of its connection."""
+    request = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connection(stack) as idle:
+        idle.sendall(request)
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+        idle.settimeout(2.5)
+        with pytest.raises(TimeoutError):
+            idle.recv(1)
+        idle.sendall(request)
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 RPC_BOMBS = {
     "string": ("\x00", "\ud800", "\u202e" * 1000, "x" * 300_000),
     "integer": (10**30, -(10**30), 1.5, "x"),

@@ -141,7 +141,7 @@ def test_without_pg_cron_scheduling_says_so(operator: Actor) -> None:
 
 # Upkeep
 
-PARTS = {"partitions", "rate_buckets", "watching", "statistics", "attempts", "renewals"}
+PARTS = {"partitions", "rate_buckets", "jobs", "watching", "statistics", "attempts", "renewals"}
 
 
 def test_the_upkeep_does_all_parts(operator: Actor, worker: Actor) -> None:
