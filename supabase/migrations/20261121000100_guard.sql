@@ -111,7 +111,7 @@ begin
             'get_programs', 'get_queue_health', 'get_quiz', 'get_report_page', 'get_status_list',
             'get_webhook_deliveries', 'grace', 'grade', 'grade_attempt', 'grading', 'has_events',
             'has_passed', 'heal_enrollment', 'held_certificate', 'highlight', 'histogram',
-            'import_attempt', 'import_course', 'import_lessons', 'import_modules',
+            'hold_tables', 'import_attempt', 'import_course', 'import_lessons', 'import_modules',
             'import_prerequisites', 'import_progress', 'import_quizzes', 'import_resources',
             'import_row', 'import_time', 'is_admin', 'is_closed_quiz', 'is_in_order', 'is_json',
             'is_over', 'is_settling', 'issue_certificates', 'item_id', 'job_facts', 'job_state',
