@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -27,27 +28,34 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from shared.answers.certificates import CertificateChanged, CertificateFile, Certificates, Verified
-from shared.answers.courses import (
-    CourseProgress,
-    CourseSummary,
-    ModuleCompleted,
-    ModuleProgress,
-    ModuleStarted,
-    NextLesson,
-)
-from shared.answers.dashboard import Dashboard
-from shared.answers.enrollments import Cycles, Enrolled
-from shared.answers.history import Events
-from shared.answers.kinds import Status
-from shared.answers.learners import CourseLearners, LearnerDetail
-from shared.answers.notifications import Marked, Notifications
-from shared.answers.programs import ProgramDeleted, ProgramEnrolled, ProgramPut, Programs
-from shared.answers.progress import Applied, Completed, Progress, Reopened, Started, Viewed
-from shared.answers.quizzes import Attempts, AttemptStarted, Graded, Regraded, Saved, Submitted
-from shared.answers.recounts import Recalculated, Slice
-from shared.answers.reports import CourseReport, LessonReport
-from shared.answers.staff import CohortChanged, Excepted, Merged, PerLearner, Replaced
+if TYPE_CHECKING:
+    # Types alone: the file works by itself wherever it is copied to.
+    from shared.answers.certificates import (
+        CertificateChanged,
+        CertificateFile,
+        Certificates,
+        Verified,
+    )
+    from shared.answers.courses import (
+        CourseProgress,
+        CourseSummary,
+        ModuleCompleted,
+        ModuleProgress,
+        ModuleStarted,
+        NextLesson,
+    )
+    from shared.answers.dashboard import Dashboard
+    from shared.answers.enrollments import Cycles, Enrolled
+    from shared.answers.history import Events
+    from shared.answers.kinds import Status
+    from shared.answers.learners import CourseLearners, LearnerDetail
+    from shared.answers.notifications import Marked, Notifications
+    from shared.answers.programs import ProgramDeleted, ProgramEnrolled, ProgramPut, Programs
+    from shared.answers.progress import Applied, Completed, Progress, Reopened, Started, Viewed
+    from shared.answers.quizzes import Attempts, AttemptStarted, Graded, Regraded, Saved, Submitted
+    from shared.answers.recounts import Recalculated, Slice
+    from shared.answers.reports import CourseReport, LessonReport
+    from shared.answers.staff import CohortChanged, Excepted, Merged, PerLearner, Replaced
 
 Id = str | UUID
 LearnerSort = Literal["name", "percent", "activity", "score", "time"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
+import pkgutil
 import socket
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from functions import FUNCTIONS
+from shared import answers
 from shared import client as module
 from shared.answers import find
 from shared.client import AsyncWaymarkClient, WaymarkClient, WaymarkError, endpoint
@@ -335,9 +338,15 @@ class Names:
 
 
 def test_methods_promise_what_the_routes_are_said_to_answer() -> None:
+    # The client imports them for type checkers alone.
+    types = {
+        name: kind
+        for found in pkgutil.iter_modules(answers.__path__, f"{answers.__name__}.")
+        for name, kind in vars(importlib.import_module(found.name)).items()
+    }
     for ask, method, path, _ in CALLS:
         describe = vars(module._Base)[ask(Names())]._describe
-        (promised,) = get_args(get_type_hints(describe, vars(module))["return"])
+        (promised,) = get_args(get_type_hints(describe, {**types, **vars(module)})["return"])
         function, rest = locate(FUNCTIONS, path.partition("?")[0])
         route, _ = function.find(method, rest)
         if promised is str:
