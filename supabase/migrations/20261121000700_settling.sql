@@ -531,7 +531,7 @@ begin
               left join scored sc on sc.course_id = was.course_id and sc.user_id = was.user_id
               left join waived w on w.course_id = was.course_id and w.user_id = was.user_id
              where t.lessons <> 0 or t.weight <> 0 or d.lessons <> 0 or d.weight <> 0
-                or sc.lessons <> 0
+                or sc.lessons <> 0 or sc.score <> 0
                 or w.lessons <> 0 or w.weight <> 0
           ) as s
       ) as x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.staff.scene import Scene
 
@@ -67,6 +68,23 @@ def test_a_score_follows_attempts_waivers_edits_and_cycles(scene: Scene) -> None
     scene.operator.run("update public.courses set max_cycles = 2 where id = %s", scene.course.id)
     admin.call("start_cycle", p_user_id=learner, p_course_id=scene.course.id, p_reason="once more")
     is_now(None)
+
+
+def test_a_score_follows_its_lesson_s_replacement_where_nothing_else_changes(scene: Scene) -> None:
+    admin, author = scene.act("admin"), scene.act("author")
+    one, two = scene.course.lessons[0]
+    author.call("update_lesson", p_lesson_id=two, p_fields=Jsonb({"is_required": False}))
+    for lesson, percent in ((one, 100), (two, 40)):
+        admin.call(
+            "import_attempt",
+            p_user_id=scene.users["learner"],
+            p_lesson_id=lesson,
+            p_percent=percent,
+        )
+    assert shown(scene)[0] == 100
+    author.call("replace_lesson", p_lesson_id=one, p_new_lesson_id=two, p_reason="Better")
+    assert shown(scene)[0] == 40
+    scene.sound()
 
 
 def test_a_name_goes_along(scene: Scene) -> None:
